@@ -1,0 +1,1 @@
+"""Tests for timetracer: real servers, real libraries."""
