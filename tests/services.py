@@ -1,13 +1,13 @@
 """The private servers of the tests: redis, PostgreSQL, the OpenTelemetry Collector and the HTTP upstream as fixtures.
 
-A pytest plugin: the root `tests/conftest.py` names it in `pytest_plugins`. Every server listens on a free loopback port,
+A pytest plugin: the root `tests/conftest.py` names it in `pytest_plugins`. Every server listens on free loopback ports,
 keeps its files in a folder of its own, and is ended by its pid. Each xdist worker starts its own set, and only what its
 tests ask for, so no test waits for a server that it does not use and no two workers see each other's data.
 
-A server is shared by the tests of a session. A test that stops or pauses one starts it again (same port) before it ends.
+A server is shared by the tests of a session. A test that stops or pauses one starts it again (same port) at its end.
 
-Where a binary is missing, the tests that need it are skipped, with a reason that names the binary and its Debian package,
-and the summary lists them. With `TIMETRACER_TEST_SERVICES=all` such a skip is a failure.
+Where a binary is missing, the tests that need it are skipped, with a reason that names the binary and its Debian
+package, and the summary lists them. With `TIMETRACER_TEST_SERVICES=all` such a skip is a failure.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def find_binary(name: str, package: str, *candidates: Path) -> Path:
     for candidate in (*candidates, *([Path(found)] if found else [])):
         if os.access(candidate, os.X_OK):
             return candidate
-    missing_service(name, package)
+    return missing_service(name, package)
 
 
 def missing_service(name: str, package: str) -> NoReturn:
@@ -305,7 +305,7 @@ def _unprivileged_account() -> pwd.struct_passwd:
 
 def private_folder() -> Path:
     """Make a folder that another account can be given: pytest's own temporary folders are closed to all but us."""
-    for parent in (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):  # noqa: S108
+    for parent in (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):
         if all(each.stat().st_mode & 0o001 for each in (parent, *parent.parents)):
             return Path(tempfile.mkdtemp(prefix="timetracer-", dir=parent))
     raise RuntimeError("no temporary folder that every account can enter")
