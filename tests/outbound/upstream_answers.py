@@ -67,7 +67,7 @@ async def bytes_(request: Request, wire: Wire, rest: str) -> None:
 @route("status")
 async def status(request: Request, wire: Wire, rest: str) -> None:
     code = int(number(rest, 200))
-    known = code in set(HTTPStatus)
+    phrase = "" if code in set(HTTPStatus) else "Odd"
     await wire.reply(code, b'{"status": %d}' % code, [("Content-Type", "application/json")], reason=phrase)
 
 
