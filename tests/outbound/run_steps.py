@@ -45,9 +45,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, BaseException):
         return error(value)
     if type(value) in (list, tuple):
-        return {"type": _name(value), "items": [plain(each) for each in value]} if type(value) is tuple else [
-            plain(each) for each in value
-        ]
+        return (
+            {"type": _name(value), "items": [plain(each) for each in value]}
+            if type(value) is tuple
+            else [plain(each) for each in value]
+        )
     if type(value) is dict:
         if all(type(key) is str for key in value):
             return {"dict": {key: plain(each) for key, each in value.items()}}

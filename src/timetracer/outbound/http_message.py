@@ -1,0 +1,57 @@
+"""What an HTTP request asks, canonical, whichever client sends it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from timetracer.plugin import Headers, Request, Upload, Value, Volatile
+
+DECISIVE = frozenset({"range", "content-type", "x-amz-target", "soapaction"})
+"""Headers that decide the answer: two requests that differ in one of these ask for different things."""
+
+_BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]*)"|([^\s;]+))', re.IGNORECASE)
+_USERINFO = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)[^/?#@]*@")
+
+
+def http_request(method: str, url: str, headers: Headers, body: bytes | Upload | None) -> Request:
+    """Describes a request by what is compared.
+
+    Args:
+        url: as the app gave it; what is not sent of it (fragment, user and password) is left out.
+        headers: as sent. They are shown, and only the decisive ones are compared. The boundary of a multipart body is
+            drawn anew in each run, so it is volatile, in the body as well.
+    """
+    fields: dict[str, Value] = {}
+    for name, value in headers:
+        key = name.lower()
+        if key not in DECISIVE:
+            continue
+        if key == "content-type" and (found := _BOUNDARY.search(value)):
+            fields["boundary"] = Volatile(found[1] or found[2], "boundary")
+            value = value[: found.start()] + value[found.end() :]
+        fields[key] = value
+    return Request(
+        type="http.client",
+        method=method,
+        target=sent_url(url),
+        fields=fields,
+        headers=headers,
+        body=body or None,
+    )
+
+
+def sent_url(url: str) -> str:
+    """Returns a URL without what is never sent of it."""
+    if "#" in url:
+        url = url[: url.index("#")]
+    return _USERINFO.sub(r"\1", url) if "@" in url else url
+
+
+def header_pairs(items: Iterable[tuple[str | bytes, object]]) -> Headers:
+    """Returns header items as text, whatever mix of str, bytes and numbers a client was given."""
+    return [(_text(name), _text(value)) for name, value in items]
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,213 @@
+"""An HTTP response as `http.client` reads it: copied at its file, and made anew over a recorded body.
+
+Everything above reads through `http.client.HTTPResponse.fp`: urllib3, requests, botocore and `urllib.request`. The copy
+holds the body's own bytes: chunked framing is taken off, and put on again for the reader.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from timetracer.plugin import Headers, Sink, Source
+
+
+class Unchunker:
+    """Takes the framing off a chunked body, in pieces as they are read.
+
+    https://www.rfc-editor.org/rfc/rfc9112#section-7.1
+    """
+
+    def __init__(self) -> None:
+        self.left = 0  # bytes of the chunk that are still to come
+        self.done = False
+        self._line = b""
+        self._reads: Callable[[bytes], bytes] = self._size
+
+    def take(self, data: bytes, feed: Callable[[bytes], None]) -> None:
+        """Takes raw bytes and feeds what belongs to the body."""
+        while data and not self.done:
+            if self.left:
+                feed(data[: self.left])
+                self.left, data = max(0, self.left - len(data)), data[self.left :]
+                if not self.left:
+                    self._reads = self._chunk_end
+                continue
+            head, end, data = data.partition(b"\n")
+            self._line += head + end
+            if end:
+                line, self._line = self._line, b""
+                self._reads(line.strip())
+
+    def _size(self, line: bytes) -> bytes:
+        try:
+            self.left = int(line.split(b";")[0], 16)
+        except ValueError:
+            self.done = True  # broken framing: `http.client` is about to say so
+            return line
+        if not self.left:
+            self._reads = self._trailer
+        return line
+
+    def _chunk_end(self, line: bytes) -> bytes:
+        self._reads = self._size
+        return line
+
+    def _trailer(self, line: bytes) -> bytes:
+        self.done = not line
+        return line
+
+
+class Truncated(EOFError):
+    """Ends the copy of a chunked body whose sender went away.
+
+    Args: the bytes of the last chunk that came, and how many of it did not.
+    """
+
+
+class CopyingFile:
+    """Stands where `HTTPResponse.fp` stood: hands on what is read, as it is read, and copies it."""
+
+    def __init__(self, file: Any, response: http.client.HTTPResponse, sink: Sink) -> None:
+        self._file, self._response, self._sink = file, response, sink
+        self._chunks = Unchunker() if response.chunked else None
+        self._ended = False
+        self._cut = b""
+
+    def _reading(self, read: Callable[[int], bytes], size: int | None, *, whole: bool = False) -> bytes:
+        size = -1 if size is None else size
+        try:
+            data = read(size)
+        except BaseException as error:
+            self._sink.finish("error", error)
+            raise
+        self._ended = self._ended or (len(data) < size or size < 0 if whole else not data and size != 0)
+        if self._chunks is None:
+            self._sink.feed(data)
+        elif whole and self._ended and self._chunks.left > len(data):
+            self._cut = data  # the sender went away within a chunk: what came of it is part of the error
+        else:
+            self._chunks.take(data, self._sink.feed)
+        return data
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Reads as the file does; only at its end does a file give less than was asked for."""
+        return self._reading(self._file.read, size, whole=True)
+
+    def read1(self, size: int | None = -1) -> bytes:
+        """Reads what one call to the socket gives."""
+        return self._reading(self._file.read1, size)
+
+    def readline(self, limit: int | None = -1) -> bytes:
+        """Reads one line."""
+        return self._reading(self._file.readline, limit)
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads into a buffer."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Ends the copy: whole, left by the app, or cut off by the sender."""
+        self._file.close()
+        if self._chunks is not None:
+            if self._chunks.done:
+                self._sink.finish()
+            elif self._ended:
+                self._sink.finish("error", Truncated(self._cut, self._chunks.left - len(self._cut)))
+            else:
+                self._sink.finish("partial")
+        elif self._ended or not _missing(self._response):
+            self._sink.finish()  # cut off or not: its reader compares with Content-Length and says so
+        else:
+            self._sink.finish("partial")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def _missing(response: http.client.HTTPResponse) -> bool:
+    # `length` counts down as bytes are read; None: until the connection closes
+    # https://github.com/python/cpython/blob/3.13/Lib/http/client.py (HTTPResponse.read)
+    return response.length is None or response.length > 0
+
+
+def copy_body(response: http.client.HTTPResponse | None, sink: Sink) -> None:
+    """Copies a response's body into `sink` while it is read."""
+    file = getattr(response, "fp", None)
+    if response is None or file is None or response.length == 0:
+        sink.finish()
+        return
+    response.fp = CopyingFile(file, response, sink)  # type: ignore[assignment]
+
+
+def wire_headers(response: Any) -> Headers:
+    """Returns the headers of an `http.client` response as they came: order, case and duplicates kept."""
+    return list(response.msg.items())
+
+
+# ------------------------------------------------------------------------------------------------------------ rebuilt
+
+
+class _Raw(io.RawIOBase):
+    """A recorded response as a raw file: its head, then one chunk a read, then what ended it."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts, self._part = parts, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._part:
+            try:
+                self._part = next(self._parts)
+            except StopIteration:
+                return 0
+        view = memoryview(buffer).cast("B")
+        taken = self._part[: len(view)]
+        view[: len(taken)] = taken
+        self._part = self._part[len(taken) :]
+        return len(taken)
+
+
+class _Socket:
+    """As much of a socket as `HTTPResponse` asks for."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Raw(self._parts))
+
+
+def response_over(
+    body: Source, *, status: int, reason: str, version: int, headers: Headers, method: str
+) -> http.client.HTTPResponse:
+    """Returns a response whose head is read and whose body is the recorded one."""
+    lines = [f"HTTP/{version // 10}.{version % 10} {status} {reason}", *(f"{key}: {value}" for key, value in headers)]
+    head = "\r\n".join([*lines, "", ""]).encode("latin-1", "surrogateescape")
+
+    def parts() -> Iterator[bytes]:
+        yield head
+        yield from _framed(body) if response.chunked else body
+
+    response = http.client.HTTPResponse(_Socket(parts()), method=method)  # type: ignore[arg-type]
+    response.begin()
+    return response
+
+
+def _framed(body: Source) -> Iterator[bytes]:
+    try:
+        for chunk in body:
+            yield b"%x\r\n%b\r\n" % (len(chunk), chunk)
+    except Truncated as cut:
+        came, missing = cut.args
+        if missing:
+            yield b"%x\r\n%b" % (len(came) + missing, came)
+        return
+    yield b"0\r\n\r\n"

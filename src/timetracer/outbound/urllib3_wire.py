@@ -1,0 +1,121 @@
+"""urllib3's response as data and back, for every client built on urllib3."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import urllib3
+
+# Exported as `urllib3.HTTPHeaderDict` since 2.0 only.
+# https://github.com/urllib3/urllib3/blob/1.26.20/src/urllib3/_collections.py
+from urllib3._collections import HTTPHeaderDict
+from urllib3.util.retry import RequestHistory, Retry
+
+from timetracer.outbound.http_message import header_pairs
+from timetracer.outbound.http_wire import copy_body, response_over, wire_headers
+from timetracer.plugin import Capture, Reply, Source, Upload
+
+_COUNTS = ("total", "connect", "read", "redirect", "status", "other")
+_ACCEPTED = inspect.signature(urllib3.HTTPResponse.__init__).parameters  # `version_string` came with 2.2
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+
+
+class Body:
+    """An upload while it is copied, which remembers the body it stands for."""
+
+    def __init__(self, stream: Any, original: Any) -> None:
+        self._stream, self.original = stream, original
+
+    def __iter__(self) -> Any:
+        return iter(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def body_of(body: Any, replace: Any) -> bytes | Upload | None:
+    """Returns a request body: its bytes where they are all there, else what is to be read."""
+    if isinstance(body, Body):
+        body = body.original
+    if body is None or isinstance(body, bytes):
+        return body
+    if isinstance(body, str):
+        return body.encode()
+    if isinstance(body, bytearray | memoryview):
+        return bytes(body)
+    return Upload(body, lambda stream: replace(Body(stream, body)))
+
+
+def keep(response: urllib3.HTTPResponse, capture: Capture, *, preloaded: bool = False) -> None:
+    """Keeps a response's head, and copies its body while it is read; one that was read ahead is kept as decoded."""
+    # https://github.com/urllib3/urllib3/blob/2.5.0/src/urllib3/response.py (HTTPResponse.__init__)
+    wire: Any = response._original_response
+    value: dict[str, Any] = {
+        "reason": response.reason,
+        "version": response.version,
+        "url": response.geturl(),
+        "decode": response.decode_content,
+        "enforce": response.enforce_content_length,  # False by default in 1.26
+    }
+    if response.retries is not None:
+        value["retries"] = {name: getattr(response.retries, name, None) for name in _COUNTS}
+        value["history"] = [tuple(each) for each in response.retries.history]
+    headers = wire_headers(wire) if getattr(wire, "msg", None) is not None else header_pairs(response.headers.items())
+    if preloaded:
+        value["preloaded"] = True
+    capture.reply(value, status=response.status, headers=headers)
+    sink = capture.body()
+    if preloaded:
+        sink.feed(response.data or b"")
+        sink.finish()
+    else:
+        copy_body(wire, sink)
+
+
+def rebuild(reply: Reply, *, method: str, retries: Retry | None, pool: Any) -> urllib3.HTTPResponse:
+    """Makes the response anew over its recorded body."""
+    value = reply.value
+    preloaded = value.get("preloaded", False)
+    headers = [(key, text) for key, text in reply.headers if not (preloaded and key.lower() in _FRAMING)]
+    wire = _wire(reply.body, reply.status or 0, value, headers, method)
+    arguments = {
+        "body": wire,
+        "headers": HTTPHeaderDict(wire.msg.items()),
+        "status": wire.status,
+        "version": wire.version,
+        "version_string": f"HTTP/{value['version'] // 10}.{value['version'] % 10}",
+        "reason": value["reason"],
+        "preload_content": preloaded,
+        "decode_content": value["decode"] and not preloaded,
+        "original_response": wire,
+        "pool": pool,
+        "request_method": method,
+        "request_url": value["url"],
+        "enforce_content_length": value["enforce"],
+    }
+    response = urllib3.HTTPResponse(**{key: given for key, given in arguments.items() if key in _ACCEPTED})
+    if preloaded:
+        response.decode_content = value["decode"]
+        response.headers = HTTPHeaderDict(reply.headers)
+    if retries is not None and "retries" in value:
+        history = tuple(RequestHistory(*each) for each in value["history"])
+        response.retries = retries.new(history=history, **value["retries"])
+    return response
+
+
+def _wire(body: Source, status: int, value: dict[str, Any], headers: Any, method: str) -> Any:
+    return response_over(
+        body, status=status, reason=value["reason"] or "", version=value["version"], headers=headers, method=method
+    )
+
+
+def give_live_parts(error: BaseException, pool: Any, depth: int = 0) -> None:
+    """Gives the errors along a chain the pool that they were raised in."""
+    if isinstance(error, urllib3.exceptions.PoolError):
+        error.pool = pool
+    # Not by `getattr`: `NewConnectionError.pool` is deprecated and warns.
+    inner = [*error.args, vars(error).get("reason"), error.__cause__, error.__context__]
+    for each in inner if depth < 8 else ():
+        if isinstance(each, BaseException):
+            give_live_parts(each, pool, depth + 1)
