@@ -1,0 +1,289 @@
+"""Puts the bytes of a body into the most readable form that restores them, and takes them out again.
+
+JSON is kept as JSON only where one of eight layouts prints the very bytes again; else text, else base64. A body above
+the inline limit becomes a side file. Coded bodies (gzip, br, zstd) stay as they came: the redactor may take that off.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import importlib
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from timetracer.cassette.model import Body, Cassette, Event, Result, Sent
+from timetracer.errors import CassetteCorrupt, MissingDependencyError
+
+ReadSideFile: TypeAlias = Callable[[str], bytes]
+"""Returns what a side file holds, by its name."""
+
+NewSideFile: TypeAlias = Callable[[bytes], str]
+"""Takes what a side file is to hold, and returns its name."""
+
+DECODED_LIMIT = 64 << 20
+"""A coded body that is larger than this once decoded is left coded."""
+
+_DEPTH = 100  # deeper JSON is kept as text: a cassette must stay readable with its own levels around it
+_UNREADABLE = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LAYOUTS = {
+    f"{spacing}{escape}": json.JSONEncoder(ensure_ascii=bool(escape), separators=separators).encode
+    for spacing, separators in (("compact", (",", ":")), ("spaced", (", ", ": ")))
+    for escape in ("", "+ascii")
+}
+_decode = msgspec.json.Decoder().decode
+
+
+def pack(
+    raw: list[bytes],
+    *,
+    encoding: str | None = None,
+    end: Literal["complete", "partial", "error"] = "complete",
+    error: Any = None,
+    inline_limit: int | None = None,
+    side_file: NewSideFile | None = None,
+) -> Body:
+    """Returns the body in its written form.
+
+    Args:
+        raw: chunks as the app read them.
+        encoding: a content coding that was taken off `raw`, and that `unpack` puts on again.
+        end: how the body ended.
+        error: the encoded exception that ended it.
+        inline_limit: bytes above which `side_file` takes the body; None for no limit.
+        side_file: takes the bytes of a large body and returns the file's name.
+    """
+    data = raw[0] if len(raw) == 1 else b"".join(raw)
+    body = Body(encoding=encoding, end=end, error=error)
+    if len(raw) > 1:
+        body.chunks = [len(chunk) for chunk in raw]
+    if not data:
+        return body
+    if side_file is not None and inline_limit is not None and len(data) > inline_limit:
+        body.file, body.sha256 = side_file(data), hashlib.sha256(data).hexdigest()
+    elif not _as_json(data, body):
+        _as_text(data, body)
+    return body
+
+
+def _as_json(data: bytes, body: Body) -> bool:
+    if data[0] not in b"{[":
+        return False
+    line = data.endswith(b"\n")
+    printed = data[:-1] if line else data
+    try:
+        value = _decode(printed)
+        if printed.count(b"[") + printed.count(b"{") > _DEPTH and not _shallow(value):
+            return False
+        layout = _layout(value, printed.decode())
+    except (ValueError, RecursionError):  # no JSON; or thousands of digits, which Python does not print
+        return False
+    if layout is None:
+        return False
+    body.json, body.layout = value, layout + ("+newline" if line else "")
+    return True
+
+
+def _layout(value: Any, text: str) -> str | None:
+    """Names the layout that prints these very characters: so duplicate keys or unusual floats have none."""
+    escapes = ("+ascii", "") if text.isascii() and "\\u" in text else ("",)
+    spacings = ("spaced", "compact") if '": ' in text or ", " in text else ("compact",)
+    return next((layout for x in spacings for y in escapes if _LAYOUTS[layout := x + y](value) == text), None)
+
+
+def _shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEPTH):
+        level = [
+            item
+            for holder in level
+            for item in (holder.values() if type(holder) is dict else holder)
+            if type(item) is dict or type(item) is list
+        ]
+        if not level:
+            return True
+    return False
+
+
+def _as_text(data: bytes, body: Body) -> None:
+    if not _UNREADABLE.search(data):
+        try:
+            body.text = data.decode()
+            return
+        except UnicodeDecodeError:
+            pass
+    body.base64 = base64.b64encode(data).decode()
+
+
+def unpack(body: Body, side_files: ReadSideFile | None = None) -> list[bytes]:
+    """Returns the chunks of a body as the app read them.
+
+    Args:
+        body: as written, or with `raw`.
+        side_files: reads a side file; not needed for a cassette that `store.read_cassette` read.
+
+    Raises:
+        CassetteCorrupt: the body is in no form, or a side file is not the one that was written.
+    """
+    if body.raw is not None:
+        return body.raw
+    data = _bytes(body, side_files)
+    if body.encoding:
+        data = recode(data, body.encoding)
+    return _split(data, body.chunks)
+
+
+def _bytes(body: Body, side_files: ReadSideFile | None) -> bytes:
+    try:
+        if body.layout is not None:
+            text = _LAYOUTS[body.layout.removesuffix("+newline")](body.json)
+            return (text + "\n" if body.layout.endswith("+newline") else text).encode()
+        if body.text is not None:
+            return body.text.encode()
+        if body.base64 is not None:
+            return base64.b64decode(body.base64, validate=True)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CassetteCorrupt(f"a body cannot be restored: {type(error).__name__}: {error}") from error
+    if body.file is None:
+        return b""
+    if side_files is None:
+        raise CassetteCorrupt(f"the body is in the side file {body.file}, which was not read")
+    data = side_files(body.file)
+    if hashlib.sha256(data).hexdigest() != body.sha256:
+        raise CassetteCorrupt(f"the side file {body.file} is not the one that was written: its SHA-256 differs")
+    return data
+
+
+def _split(data: bytes, sizes: list[int] | None) -> list[bytes]:
+    """Cuts at the recorded sizes. Redaction or recoding may have changed the length: the last chunk takes the rest."""
+    if not sizes:
+        return [data] if data else []
+    chunks, start = [], 0
+    for size in sizes[:-1]:
+        chunks.append(data[start : start + size])
+        start += size
+    return [*chunks, data[start:]]
+
+
+# ------------------------------------------------------------------------------------------------- whole cassettes
+
+
+def packed(cassette: Cassette, *, inline_limit: int | None = None, side_file: NewSideFile | None = None) -> Cassette:
+    """Returns the cassette with every body in its written form; the one given is left as it is."""
+
+    def written(body: Body | None) -> Body | None:
+        if body is None or body.raw is None:
+            return body
+        options: dict[str, Any] = {"encoding": body.encoding, "end": body.end, "error": body.error}
+        return pack(body.raw, inline_limit=inline_limit, side_file=side_file, **options)
+
+    def call(holder: Any) -> Any:
+        sent: Sent = holder.request
+        result: Result = holder.result
+        if sent.body is not None and sent.body.raw is not None:
+            sent = msgspec.structs.replace(sent, body=written(sent.body))
+        if result.body is not None and result.body.raw is not None:
+            result = msgspec.structs.replace(result, body=written(result.body))
+        if sent is holder.request and result is holder.result:
+            return holder
+        return msgspec.structs.replace(holder, request=sent, result=result)
+
+    return msgspec.structs.replace(
+        cassette,
+        inbound=None if cassette.inbound is None else call(cassette.inbound),
+        events=[call(event) for event in cassette.events],
+        shared={digest: call(event) for digest, event in cassette.shared.items()},
+    )
+
+
+def each(cassette: Cassette) -> Iterator[Body]:
+    """Gives every body of a cassette."""
+    calls: list[Any] = [*cassette.events, *cassette.shared.values()]
+    for holder in calls if cassette.inbound is None else [cassette.inbound, *calls]:
+        event: Event = holder
+        if event.request.body is not None:
+            yield event.request.body
+        if event.result.body is not None:
+            yield event.result.body
+
+
+# -------------------------------------------------------------------------------------------------- content codings
+
+
+def decoded(body: bytes, encoding: str) -> bytes | None:
+    """Returns the bytes with a content coding taken off.
+
+    None if that is not possible: another coding, a package missing, a truncated or broken body, too large a result.
+    """
+    coding = encoding.strip().lower()
+    try:
+        if coding in ("gzip", "x-gzip"):
+            return _inflate(body, 31)
+        if coding == "deflate":
+            return _inflate(body, 15)
+        if coding == "br":
+            return _unbrotli(body)
+        if coding == "zstd":
+            return _unzstd(body)
+    except (ImportError, zlib.error):
+        return None
+    return None
+
+
+def recode(data: bytes, encoding: str) -> bytes:
+    """Puts a content coding on. The result decodes to `data`; it need not equal what the server once sent.
+
+    Raises:
+        MissingDependencyError: the coding needs a package that is not installed.
+        CassetteCorrupt: there is no such coding.
+    """
+    coding = encoding.strip().lower()
+    try:
+        if coding in ("gzip", "x-gzip"):
+            return gzip.compress(data, mtime=0)
+        if coding == "deflate":
+            return zlib.compress(data)
+        if coding == "br":
+            return bytes(importlib.import_module("brotli").compress(data, quality=5))
+        if coding == "zstd":
+            return bytes(importlib.import_module("zstandard").ZstdCompressor().compress(data))
+    except ImportError as error:
+        raise MissingDependencyError(f"a body coded as {coding}", "zstd" if coding == "zstd" else "brotli") from error
+    raise CassetteCorrupt(f"a body has the unknown content coding {encoding!r}")
+
+
+def _inflate(body: bytes, window: int) -> bytes | None:
+    inflater = zlib.decompressobj(window)
+    data = inflater.decompress(body, DECODED_LIMIT)
+    # What follows the stream (a second gzip member, padding) would be lost.
+    return data if inflater.eof and not inflater.unused_data else None
+
+
+def _unbrotli(body: bytes) -> bytes | None:
+    brotli = importlib.import_module("brotli")
+    decompressor = brotli.Decompressor()
+    try:
+        data: bytes = decompressor.process(body, output_buffer_limit=DECODED_LIMIT)
+    except (brotli.error, TypeError):  # TypeError: a version without the limit, which is no use against a bomb
+        return None
+    return data if decompressor.is_finished() else None
+
+
+def _unzstd(body: bytes) -> bytes | None:
+    zstandard = importlib.import_module("zstandard")
+    decompressor = zstandard.ZstdDecompressor(max_window_size=DECODED_LIMIT)
+    try:
+        data: bytes = decompressor.stream_reader(body).read(DECODED_LIMIT + 1)
+        if len(data) > DECODED_LIMIT:
+            return None
+        whole = decompressor.decompressobj()  # the reader gives a truncated body without a word; this one knows
+        whole.decompress(body)
+    except zstandard.ZstdError:
+        return None
+    return data if whole.eof and not whole.unused_data else None

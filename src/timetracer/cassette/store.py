@@ -1,0 +1,270 @@
+"""Keeps cassettes in files: where each one goes, how it is written without ever being half there, how it is found.
+
+The suffix of a path says how the file is compressed: `.json`, `.json.gz`, `.json.zst`. Large bodies lie beside it, each
+in a side file `<name>.<n>.body` that is compressed likewise.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import gzip
+import hashlib
+import importlib
+import io
+import itertools
+import os
+import re
+import threading
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from timetracer.cassette import bodies, format
+from timetracer.cassette.model import Cassette
+from timetracer.errors import CassetteCorrupt, CassetteError, CassetteNotFound, MissingDependencyError
+
+Transform: TypeAlias = Callable[[bytes], bytes]
+"""Changes what a file holds, before it is compressed or after it is decompressed: encryption and its reverse."""
+
+INLINE_LIMIT = 64 << 10
+"""A body of more bytes than this goes to a side file."""
+
+_SUFFIXES = {"none": ".json", "gzip": ".json.gz", "zstd": ".json.zst"}
+_SLUG_LENGTH = 80
+_counter = itertools.count()
+
+
+def cassette_path(folder: Path, cassette: Cassette, *, compression: Literal["none", "gzip", "zstd"] = "none") -> Path:
+    """Returns where a cassette goes that has no path of its own: `<folder>/<date>/<METHOD>__<route>__<id>.json`."""
+    trace, inbound = cassette.trace, cassette.inbound
+    if inbound is None:
+        method, route = "PROCESS", trace.service or "python"
+    elif inbound.type.startswith("task."):
+        method, route = "TASK", inbound.route or inbound.target
+    else:
+        method, route = inbound.method, inbound.route or inbound.target.partition("?")[0]
+    date = trace.start[:10] if re.match(r"\d{4}-\d\d-\d\d", trace.start) else "undated"
+    name = "__".join((_slug(method, "CALL"), _slug(route, "root"), _slug(trace.root_id, "unknown")))
+    return folder / date / (name + _SUFFIXES[compression])
+
+
+def _slug(text: str, empty: str) -> str:
+    slug = re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("._-") or empty
+    if len(slug) <= _SLUG_LENGTH:
+        return slug
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{slug[: _SLUG_LENGTH - 9]}-{digest}"
+
+
+# --------------------------------------------------------------------------------------------------------- writing
+
+
+def write_cassette(
+    cassette: Cassette, path: Path, *, inline_limit: int = INLINE_LIMIT, transform: Transform | None = None
+) -> Path:
+    """Writes a cassette: side files first, then the file itself, which appears whole or not at all.
+
+    Args:
+        cassette: bodies may still be raw; it is left as it is.
+        path: the file; its suffix says how it is compressed.
+        inline_limit: bytes above which a body goes to a side file.
+        transform: what is done to each file's bytes before they are compressed.
+
+    Returns:
+        The path.
+
+    Raises:
+        CassetteError: the file cannot be written.
+        MissingDependencyError: zstd needs a package that is not installed.
+        UnsupportedError: the cassette holds something that is no JSON data.
+    """
+    try:
+        _make_folder(path.parent)
+        stale = set(_side_files(path))
+        # An earlier cassette of this name keeps its side files until the new one has taken its place.
+        names = (name for n in itertools.count(1) if (name := f"{_stem(path)}.{n}.body") not in stale)
+
+        def side_file(data: bytes) -> str:
+            name = next(names)
+            _write(path.with_name(name), data, path, transform)
+            return name
+
+        written = bodies.packed(cassette, inline_limit=inline_limit, side_file=side_file)
+        kept = {body.file for body in bodies.each(written)}
+        _write(path, format.dump(written), path, transform)
+        for name in stale - kept:
+            path.with_name(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise CassetteError(f"the cassette {path} cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def _stem(path: Path) -> str:
+    return re.sub(r"\.json(\.gz|\.zst)?$", "", path.name)
+
+
+def _side_files(path: Path) -> list[str]:
+    pattern = re.compile(re.escape(_stem(path)) + r"\.\d+\.body")
+    found = path.parent.glob(f"{glob.escape(_stem(path))}.*.body")
+    return [side.name for side in found if pattern.fullmatch(side.name)]
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, each for the owner alone: `mkdir(parents=True)` is so for the last only."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _write(file: Path, data: bytes, path: Path, transform: Transform | None) -> None:
+    if transform is not None:
+        data = transform(data)
+    data = _compress(data, path)
+    # Not from `secrets` or `uuid`: what an app draws from there is recorded.
+    draft = file.with_name(f".{os.getpid()}-{threading.get_ident()}-{next(_counter)}.tmp")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(draft, file)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # the rename itself must survive a crash, too
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _compress(data: bytes, path: Path) -> bytes:
+    if path.suffix == ".gz":
+        return gzip.compress(data, compresslevel=6, mtime=0)
+    if path.suffix == ".zst":
+        compressed: bytes = _zstandard().ZstdCompressor().compress(data)
+        return compressed
+    return data
+
+
+def _zstandard() -> Any:
+    try:
+        return importlib.import_module("zstandard")
+    except ImportError as error:
+        raise MissingDependencyError("a cassette compressed with zstd", "zstd") from error
+
+
+# --------------------------------------------------------------------------------------------------------- reading
+
+
+def read_cassette(
+    path: Path, *, limit: int = format.SIZE_LIMIT, transform: Transform | None = None, side_files: bool = True
+) -> Cassette:
+    """Reads a cassette. Bodies in side files are read and checked as well; `bodies.unpack` gives the bytes of each.
+
+    Args:
+        path: a file.
+        limit: the most bytes to accept, on disk and decompressed, for each file.
+        transform: undoes what was done to each file's bytes before they were compressed.
+        side_files: False leaves side files unread, for those who look at the cassette only.
+
+    Raises:
+        CassetteNotFound: there is no such file; the message names the nearest.
+        CassetteVersionError: it was written in another format.
+        CassetteCorrupt: it is broken, too large or too deep.
+        MissingDependencyError: zstd needs a package that is not installed.
+    """
+    path = Path(path)
+    try:
+        cassette = format.load(_read(path, path, limit, transform), limit=limit)
+        if side_files:
+            for body in bodies.each(cassette):
+                if body.file is not None:
+                    body.raw = bodies.unpack(body, lambda name: _read_side_file(path, name, limit, transform))
+    except (CassetteError, MissingDependencyError) as error:
+        if not isinstance(error, CassetteNotFound):
+            error.add_note(f"cassette: {path}")
+        raise
+    return cassette
+
+
+def _read_side_file(path: Path, name: str, limit: int, transform: Transform | None) -> bytes:
+    if "/" in name or "\\" in name or not name.endswith(".body"):
+        raise CassetteCorrupt(f"a body names the side file {name!r}, which is no name of a side file")
+    file = path.with_name(name)
+    if file.is_symlink() or not file.is_file():
+        raise CassetteCorrupt(f"the side file {name} of a body is missing")
+    return _read(file, path, limit, transform)
+
+
+def _read(file: Path, path: Path, limit: int, transform: Transform | None) -> bytes:
+    """Returns what a file holds, never taking more than `limit` bytes of memory for it."""
+    try:
+        with open(file, "rb") as stream:
+            data = stream.read(limit + 1)
+    except OSError as error:
+        if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
+            raise CassetteNotFound(_not_found(file)) from error
+        raise CassetteError(f"the cassette {file} cannot be read: {error.strerror or error}") from error
+    if len(data) > limit:
+        raise CassetteCorrupt(f"{file.name} has more than the {limit:,} bytes that are read at most")
+    data = _decompress(data, path, limit)
+    if len(data) > limit:
+        raise CassetteCorrupt(f"{file.name} unpacks to more than the {limit:,} bytes that are read at most")
+    return data if transform is None else transform(data)
+
+
+def _decompress(data: bytes, path: Path, limit: int) -> bytes:
+    """Returns at most one byte more than `limit`."""
+    if path.suffix == ".gz":
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+                return stream.read(limit + 1)
+        except (EOFError, OSError, zlib.error) as error:
+            raise CassetteCorrupt(f"the gzip file is broken: {error}") from error
+    if path.suffix == ".zst":
+        zstandard = _zstandard()
+        try:
+            unpacked: bytes = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(data).read(limit + 1)
+        except zstandard.ZstdError as error:
+            raise CassetteCorrupt(f"the zstd file is broken: {error}") from error
+        return unpacked
+    return data
+
+
+def _not_found(path: Path) -> str:
+    """Says what is missing, and what there is instead."""
+    if path.is_dir():
+        return f"{path} is a folder, not a cassette"
+    folder = path.parent
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    names = {str(file.relative_to(folder)): file for file in itertools.islice(_cassettes_in(folder), 1000)}
+    wanted = str(path.relative_to(folder))
+    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.4)
+    found = ", ".join(str(names[name]) for name in near)
+    return f"there is no cassette {path}; nearest: {found}" if found else f"there is no cassette {path}"
+
+
+def _cassettes_in(folder: Path) -> Any:
+    suffixes = tuple(_SUFFIXES.values())
+    return (x for x in folder.rglob("*.json*") if x.name.endswith(suffixes) and x.name[0] != "." and x.is_file())
+
+
+def find_cassettes(path: Path) -> list[Path]:
+    """Returns the cassettes at a path, sorted: the file itself, or all in a folder and those below.
+
+    Raises:
+        CassetteNotFound: there is neither a file nor a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return sorted(_cassettes_in(path))
+    if path.is_file():
+        return [path]
+    raise CassetteNotFound(_not_found(path))
