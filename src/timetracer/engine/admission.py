@@ -1,0 +1,96 @@
+"""Opens sessions for what comes in: which calls are recorded, and which cassette a replayed one gets."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.trace import SpanContext
+
+from timetracer.engine.playing import Choice, Playing, Rules
+from timetracer.engine.recording import Recording, Terms
+from timetracer.engine.selection import Library
+from timetracer.engine.spans import is_local_root
+from timetracer.plugin import Headers, Inbound
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+_ids = random.SystemRandom()
+
+
+def caller_of(headers: Headers) -> tuple[int, int]:
+    """Returns the trace id and the span id of the caller, as its `traceparent` names them; zeros without one."""
+    for name, value in headers:
+        if name.lower() == "traceparent":
+            found = _TRACEPARENT.fullmatch(value.strip().lower())
+            if found:
+                return int(found[1], 16), int(found[2], 16)
+    return 0, 0
+
+
+def _identity(inbound: Inbound | None, span: Any) -> tuple[int, int, int]:
+    """Returns trace id, root span id and parent span id of what came in, zeros where they are not known yet."""
+    context: SpanContext = span.get_span_context()
+    if context.is_valid and not context.is_remote and hasattr(span, "start_time"):
+        parent = span.parent.span_id if span.parent is not None else 0
+        return context.trace_id, context.span_id, parent
+    trace_id, parent_id = caller_of(inbound.headers) if inbound is not None else (0, 0)
+    return trace_id, 0, parent_id
+
+
+class RecordingAdmission:
+    """Admits what is sampled and not excluded.
+
+    Args:
+        wanted: whether a path or task name is recorded.
+        sampled: whether a trace is recorded.
+    """
+
+    def __init__(self, terms: Terms, *, wanted: Callable[[str], bool], sampled: Callable[[int], bool]) -> None:
+        self.terms, self.wanted, self.sampled = terms, wanted, sampled
+
+    def admit(self, inbound: Inbound | None, span: Any) -> Recording | None:
+        """Returns a new recording, or None."""
+        if inbound is not None and not self.wanted(inbound.target.partition("?")[0]):
+            return None
+        trace_id, root_id, parent_id = _identity(inbound, span)
+        if not self.sampled(trace_id or _ids.getrandbits(128)):
+            return None
+        return Recording(self.terms, trace_id=trace_id, root_id=root_id, parent_id=parent_id)
+
+    def claim(self, session: Any, inbound: Inbound) -> Recording | None:
+        """Gives the session of a root span to what came in; excluded, it is discarded."""
+        if not self.wanted(inbound.target.partition("?")[0]):
+            session.discard()
+            return None
+        return session  # type: ignore[no-any-return]
+
+
+class ReplayAdmission:
+    """Admits everything, with the cassettes that may answer it."""
+
+    def __init__(self, rules: Rules, library: Library) -> None:
+        self.rules, self.library = rules, library
+
+    def admit(self, inbound: Inbound | None, span: Any) -> Playing | None:
+        """Returns a new replay; for a root span that nobody claimed yet, its cassette is chosen when it is claimed."""
+        trace_id, _, parent_id = _identity(inbound, span)
+        choice = Choice([], self.library.looked_in)
+        if inbound is not None:
+            sent_trace, sent_parent = caller_of(inbound.headers)
+            choice = self.library.choose(inbound, sent_trace, sent_parent)
+        elif self.library.single:
+            choice = Choice(self.library.cards, self.library.looked_in)
+        return Playing(self.rules, choice, trace_id=trace_id)
+
+    def claim(self, session: Any, inbound: Inbound) -> Playing:
+        """Chooses the cassette for a session that a root span opened."""
+        sent_trace, sent_parent = caller_of(inbound.headers)
+        session.rechoose(self.library.choose(inbound, sent_trace, sent_parent))
+        return session  # type: ignore[no-any-return]
+
+
+def opens_a_session(span: Any, kind: str) -> bool:
+    """Whether a root span that nobody claimed opens a session; CLIENT and PRODUCER roots belong to the process."""
+    return is_local_root(span) and kind in ("SERVER", "CONSUMER", "INTERNAL")

@@ -1,0 +1,215 @@
+"""Bodies and rows that outlive their call: copied while the app reads them, and given back the way they were read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from opentelemetry import context
+
+from timetracer import values
+from timetracer.cassette import bodies as forms
+from timetracer.cassette.model import Body, Items
+from timetracer.engine.measures import MEASURES
+from timetracer.errors import Exhausted
+from timetracer.plugin import BodyEnd, Value
+
+
+class Budget(Protocol):
+    """Counts the bytes that are held in memory, from the first copied chunk to the disk."""
+
+    def add_bytes(self, size: int) -> bool:
+        """Counts bytes that are kept from now on; False where there is no room, and then they must not be kept."""
+
+    def release_bytes(self, size: int) -> None:
+        """Frees bytes that were counted."""
+
+
+class Copy:
+    """The sink of one body or one sequence of rows, while it is recorded.
+
+    Args:
+        limit: bytes to keep of it at most.
+        budget: bytes to keep over all.
+        done: called once, when it ends.
+    """
+
+    __slots__ = ("budget", "done", "end", "error", "items", "limit", "overflow", "size")
+
+    def __init__(self, limit: int, budget: Budget, done: Callable[[], None] | None = None) -> None:
+        self.items: list[Value] = []
+        self.size = 0
+        self.end: BodyEnd | None = None
+        self.error: BaseException | None = None
+        self.overflow = False
+        self.limit, self.budget, self.done = limit, budget, done
+
+    def feed(self, item: Value) -> None:
+        """Keeps a chunk or an item, unless it ended or there is no room."""
+        if self.end is not None or self.overflow:
+            return
+        size = len(item) if isinstance(item, (bytes, bytearray, memoryview, str)) else 64
+        if not size:
+            return
+        if self.size + size > self.limit or not self.budget.add_bytes(size):
+            self.overflow = True
+            MEASURES.dropped_bodies += 1
+            return
+        self.size += size
+        self.items.append(bytes(item) if isinstance(item, (bytearray, memoryview)) else item)
+
+    def restart(self) -> None:
+        """Forgets what was copied: the body is sent again from its start (a redirect, a retry)."""
+        self.budget.release_bytes(self.size)
+        self.items, self.size, self.overflow, self.end, self.error = [], 0, False, None, None
+
+    def finish(self, end: BodyEnd = "complete", error: BaseException | None = None) -> None:
+        """Ends it once; an end that comes later does not count."""
+        if self.end is None:
+            self.end, self.error = end, error
+            if self.done is not None:
+                done, self.done = self.done, None
+                done()
+
+    @property
+    def why_incomplete(self) -> str | None:
+        """Why this cannot be given back in full, or None."""
+        return f"body over the limit: {self.size} bytes kept" if self.overflow else None
+
+    def body(self) -> Body | None:
+        """The copied bytes as a cassette's body; None for none at all."""
+        if not self.items and self.end in ("complete", None) and not self.overflow:
+            return None
+        error = None if self.error is None else values.encode(self.error)
+        return forms.pack([c.encode() if isinstance(c, str) else c for c in self.items], end=self._end(), error=error)
+
+    def rows(self) -> Items:
+        """The copied items as a cassette's items."""
+        error = None if self.error is None else values.encode(self.error)
+        return Items(values=[values.encode(v) for v in self.items], end=self._end(), error=error)
+
+    def _end(self) -> BodyEnd:
+        return "partial" if self.overflow else self.end or "partial"
+
+
+class CopyingStream:
+    """Stands where an upload's source stood: hands on what it reads, as it is read, and copies it.
+
+    App code that runs inside (a body generator) runs in the context the call was made in, so that calls it makes are its
+    own and not those of the client beneath which it runs.
+    """
+
+    def __init__(self, source: Any, sink: Copy) -> None:
+        self._source, self._sink, self._outer = source, sink, context.get_current()
+
+    @contextmanager
+    def _app(self) -> Iterator[None]:
+        token = context.attach(self._outer)
+        try:
+            yield
+        finally:
+            context.detach(token)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except GeneratorExit:
+            self._sink.finish("partial")
+            raise
+        except BaseException as error:
+            self._sink.finish("error", error)
+            raise
+        self._sink.finish()
+
+    def __iter__(self) -> Iterator[Any]:
+        self._sink.restart()
+        with self._watched():
+            with self._app():
+                source = iter(self._source)
+            while True:
+                with self._app():
+                    chunk = next(source, None)
+                if chunk is None:
+                    return
+                self._sink.feed(chunk)
+                yield chunk
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        self._sink.restart()
+        with self._watched():
+            source = aiter(self._source)
+            while True:
+                with self._app():
+                    chunk = await anext(source, None)
+                if chunk is None:
+                    return
+                self._sink.feed(chunk)
+                yield chunk
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else a file has (`fileno`, `name`, `tell`) is the source's own."""
+        found = getattr(self._source, name)
+        if name in ("read", "readline", "readinto"):
+            return self._reading(name, found)
+        if name == "seek":
+            self._sink.restart()
+        return found
+
+    def _reading(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def read(*args: Any) -> Any:
+            with self._app():
+                data = real(*args)
+            self._sink.feed(bytes(args[0][:data]) if name == "readinto" else data)
+            if not data:
+                self._sink.finish()
+            return data
+
+        return read
+
+
+class Recorded:
+    """A recorded body or sequence of rows as a `Source`: item by item, then what ended it."""
+
+    def __init__(self, items: list[Value], end: BodyEnd, error: BaseException | None, pause: Callable[[], None]) -> None:
+        self._items, self.end, self._error, self._at, self._pause = items, end, error, 0, pause
+
+    def __iter__(self) -> Iterator[Value]:
+        while self._at < len(self._items):
+            self._at += 1
+            self._pause()
+            yield self._items[self._at - 1]
+        self._stop()
+
+    async def __aiter__(self) -> AsyncIterator[Value]:
+        for item in self:
+            yield item
+
+    def read(self) -> bytes:
+        """Returns all that is left as one piece."""
+        return b"".join(self)
+
+    def _stop(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self.end != "complete":
+            raise Exhausted(
+                f"the app read {len(self._items)} pieces of this body when it was recorded, and now asks for more",
+                reason="already consumed",
+            )
+
+
+def drain(source: Iterable[Any]) -> bytes:
+    """Reads an upload to its end, for matching."""
+    if hasattr(source, "read"):
+        data = source.read()
+        return data.encode() if isinstance(data, str) else bytes(data)
+    return b"".join(c.encode() if isinstance(c, str) else bytes(c) for c in source)
+
+
+async def adrain(source: AsyncIterable[Any] | Iterable[Any]) -> bytes:
+    """Reads an upload to its end, for matching, where it may be an async iterable."""
+    if isinstance(source, AsyncIterable):
+        return b"".join([c.encode() if isinstance(c, str) else bytes(c) async for c in source])
+    return drain(source)

@@ -1,0 +1,73 @@
+"""The door: integrations open it with what came in, and a session begins, joins or is passed by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from opentelemetry import context, trace
+
+from timetracer.engine.guard import guard
+from timetracer.engine.sessions import SESSION_KEY, SESSIONS, current
+from timetracer.plugin import BodyEnd, Headers, Inbound, Sink, Value, Visit
+
+
+class _Nobody:
+    """A sink and a visit of which nothing is kept."""
+
+    def route(self, name: str) -> None: ...
+
+    def answer(self, value: Value = None, *, status: int | None = None, headers: Headers = ()) -> None: ...
+
+    def error(self, error: BaseException) -> None: ...
+
+    def body(self) -> Sink:
+        return self
+
+    def feed(self, item: Value) -> None: ...
+
+    def finish(self, end: BodyEnd = "complete", error: BaseException | None = None) -> None: ...
+
+    def resume(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+NOBODY = _Nobody()
+
+
+@contextmanager
+def door(inbound: Inbound) -> Iterator[Visit]:
+    """Opens a session for what came in; the block is the call itself.
+
+    A session that is current already is joined: a test that drives the app, or an inner integration of the same call. A
+    root span that nobody claimed yet is claimed.
+    """
+    session: Any = None
+    with guard("opening a session"):
+        session = None if context.get_value(SESSION_KEY) is not None else _begin(inbound)
+    if session is None:
+        yield NOBODY
+        return
+    visit: Any = NOBODY
+    with guard("describing an inbound call"):
+        visit = session.visit(inbound)
+    session.hold()
+    try:
+        with current(session):
+            yield visit
+    except BaseException as error:
+        visit.error(error)
+        raise
+    finally:
+        with guard("closing a session"):
+            session.release()
+
+
+def _begin(inbound: Inbound) -> Any:
+    span = trace.get_current_span()
+    claimed = SESSIONS.by_span.get(span.get_span_context().span_id)
+    if claimed is None or getattr(claimed, "guest", None) is not None:
+        return SESSIONS.begin(inbound, span)
+    admission = SESSIONS.admission
+    return claimed if admission is None else admission.claim(claimed, inbound)

@@ -1,0 +1,115 @@
+"""Runs a role's core against the function it stands for, be that plain, a coroutine function or a generator function.
+
+A core is a generator without I/O. It yields what it needs done (an effect) and is sent the outcome, errors included; its
+return value is what the app gets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from timetracer.engine.bodies import adrain, drain
+from timetracer.plugin import Call
+
+Core: TypeAlias = Generator[Any, Any, Any]
+
+
+class Real:
+    """Effect: run the real function, with the arguments it was called with."""
+
+
+REAL = Real()
+
+
+@dataclass(frozen=True, slots=True)
+class RealWith:
+    """Effect: run the real function with other arguments."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Effect: read an upload to its end."""
+
+    source: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Linger:
+    """Effect: wait to be cancelled, for so many seconds; then act as if that had happened."""
+
+    seconds: float
+
+
+def _arguments(effect: Real | RealWith, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(effect, RealWith):
+        return effect.args, effect.kwargs
+    return call.args, call.kwargs  # type: ignore[return-value]
+
+
+def drive(core: Core, call: Call, real: Callable[..., Any]) -> Any:
+    """Runs a core over a plain function; `real` takes the call's arguments without its owner."""
+    step: Callable[[Any], Any] = core.send
+    value: Any = None
+    while True:
+        try:
+            effect = step(value)
+        except StopIteration as stop:
+            return stop.value
+        try:
+            if effect is REAL:
+                value = real(*call.args, **call.kwargs)
+            elif isinstance(effect, Drain):
+                value = drain(effect.source)
+            elif isinstance(effect, Linger):
+                raise asyncio.CancelledError
+            else:
+                value = real(*effect.args, **effect.kwargs)
+            step = core.send
+        except BaseException as error:
+            value, step = error, core.throw
+
+
+async def adrive(core: Core, call: Call, real: Callable[..., Awaitable[Any]]) -> Any:
+    """Runs a core over a coroutine function."""
+    step: Callable[[Any], Any] = core.send
+    value: Any = None
+    while True:
+        try:
+            effect = step(value)
+        except StopIteration as stop:
+            return stop.value
+        try:
+            if isinstance(effect, Drain):
+                value = await adrain(effect.source)
+            elif isinstance(effect, Linger):
+                await asyncio.sleep(effect.seconds)
+                raise asyncio.CancelledError
+            else:
+                args, kwargs = _arguments(effect, call)
+                value = await real(*args, **kwargs)
+            step = core.send
+        except BaseException as error:
+            value, step = error, core.throw
+
+
+def gdrive(core: Core, call: Call, real: Callable[..., Generator[Any, Any, Any]]) -> Generator[Any, Any, Any]:
+    """Runs a core over a generator function, which goes on yielding to whoever drives it."""
+    step: Callable[[Any], Any] = core.send
+    value: Any = None
+    while True:
+        try:
+            effect = step(value)
+        except StopIteration as stop:
+            return stop.value
+        try:
+            args, kwargs = _arguments(effect, call)
+            value = yield from real(*args, **kwargs)
+            step = core.send
+        except BaseException as error:
+            value, step = error, core.throw

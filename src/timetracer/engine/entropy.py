@@ -1,0 +1,97 @@
+"""What an app draws anew in each run (`uuid4`, `secrets`, `os.urandom`, `random`), noted in a session and given again.
+
+The sources are wrapped where the standard library looks them up; a draw outside any session, or by OpenTelemetry for its
+own ids, is what it always was. Draws are told apart by lane, function, arguments and the module that asked, so that one
+library's draws do not shift another's.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry import context
+
+from timetracer.engine.sessions import SESSION_KEY, SILENT_KEY
+
+_OWN_SOURCE = ("opentelemetry.", "timetracer.", "tempfile", "asyncio.", "ssl", "urllib3.util.retry")
+_real_urandom = os.urandom
+
+
+class _Ids:
+    """Gives OTel its ids without the app's `random`: a seeded or replayed app must not repeat span ids."""
+
+    @staticmethod
+    def getrandbits(bits: int) -> int:
+        return int.from_bytes(_real_urandom((bits + 7) // 8)) >> (-bits % 8)
+
+
+def _session(depth: int) -> tuple[Any, str]:
+    here = context.get_current()
+    session: Any = here.get(SESSION_KEY)
+    if session is None or SILENT_KEY in here:
+        return None, ""
+    asker = sys._getframe(depth).f_globals.get("__name__", "")
+    return (None, "") if asker.startswith(_OWN_SOURCE) else (session, asker)
+
+
+def _drawing(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    def draw(*args: Any) -> Any:
+        drawn = real(*args)
+        session, asker = _session(2)
+        return drawn if session is None else session.draw(f"{name}({','.join(map(str, args))}) by {asker}", drawn)
+
+    draw.__name__, draw.__doc__ = name, real.__doc__
+    return draw
+
+
+_undo: list[Callable[[], None]] = []
+
+
+def install() -> None:
+    """Wraps the sources, once.
+
+    Upstream: `uuid.uuid4` and `secrets` call `os.urandom` and `random.SystemRandom`, which looks up `random._urandom`
+    (https://github.com/python/cpython/blob/3.13/Lib/random.py); `random`'s functions are bound methods of `random._inst`,
+    whose integers all come from its `getrandbits`.
+    """
+    if _undo:
+        return
+    hidden = random._inst  # type: ignore[attr-defined]
+    _set(os, "urandom", _drawing("os.urandom", os.urandom))
+    _set(random, "_urandom", _drawing("secrets", _real_urandom))
+    for name in ("random", "getrandbits"):
+        wrapped = _drawing(f"random.{name}", getattr(hidden, name))
+        _set(hidden, name, wrapped)
+        _set(random, name, wrapped)
+    _set_otel_ids()
+
+
+def _set_otel_ids() -> None:
+    try:
+        from opentelemetry.sdk.trace import id_generator
+    except ImportError:
+        return
+    _set(id_generator, "random", _Ids)
+
+
+def _set(owner: Any, name: str, value: Any) -> None:
+    before = vars(owner).get(name, _undo)
+    setattr(owner, name, value)
+
+    def undo() -> None:
+        if before is _undo:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
+
+    _undo.append(undo)
+
+
+def uninstall() -> None:
+    """Puts the sources back."""
+    while _undo:
+        _undo.pop()()

@@ -1,0 +1,50 @@
+"""The one guard: our own failures are logged and end here, so that the recorded app never notices them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from types import TracebackType
+
+logger = logging.getLogger("timetracer")
+
+QUIET_SECONDS = 60.0
+"""One failure of a kind is logged at most this often."""
+
+_last_said: dict[str, float] = {}
+
+
+class guard:
+    """Swallows and logs an `Exception` raised inside the block; `failed` tells afterwards.
+
+    CancelledError, KeyboardInterrupt, SystemExit and GeneratorExit are no `Exception` and pass.
+
+    Args:
+        doing: what was being done, for the log: a plugin's name and step, never a payload.
+    """
+
+    __slots__ = ("doing", "failed")
+
+    def __init__(self, doing: str) -> None:
+        self.doing = doing
+        self.failed: Exception | None = None
+
+    def __enter__(self) -> guard:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self.failed = error
+        say_once(self.doing, "%s failed (%s); the call goes on unharmed", self.doing, type(error).__name__, error=error)
+        return True
+
+
+def say_once(key: str, message: str, *args: object, error: BaseException | None = None) -> None:
+    """Logs a warning, at most once a minute for the same key. A payload never goes in."""
+    now = time.monotonic()
+    if now - _last_said.get(key, -QUIET_SECONDS) >= QUIET_SECONDS:
+        _last_said[key] = now
+        logger.warning(message, *args)
+        if error is not None:
+            logger.debug("%s: traceback", key, exc_info=error)

@@ -1,0 +1,305 @@
+"""Finds the recorded event that answers a call: exactly, or with volatile values masked and bound; never more loosely.
+
+Per cassette an immutable `Index` is built once; per replayed session a `Matcher` remembers what was used and which live
+value stands for which recorded one. Every lookup is one dict access, whatever the size of the cassette.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import msgspec
+
+from timetracer.cassette.model import Cassette, Event
+from timetracer.plugin import Plugin, Request
+
+_TOKEN = re.compile(
+    r"(?P<id>\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b|\b[0-9a-f]{32}\b)"
+    r"|(?P<time>\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?: ?(?:Z|[+-]\d\d:?\d\d)\b)?)"
+)
+_VOLATILE = re.compile(r'\{"\$volatile":\["((?:[^"\\]|\\.)*)",((?:[^"\\\]]|"(?:[^"\\]|\\.)*"|\\.)*)\]\}')
+_encoder = msgspec.json.Encoder(order="deterministic", decimal_format="string")
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A question with its volatile values taken out; `tokens` are those that are bound, in order."""
+
+    text: str
+    tokens: tuple[str, ...]
+
+
+def question(lib: str, kind: str, method: str, target: str, fields: dict[str, Any], body: bytes, ignore: frozenset[str]) -> str:
+    """Returns what a call asks as canonical text: equal texts are exact matches.
+
+    Args:
+        fields: encoded.
+        ignore: header, query and JSON fields that are left out.
+    """
+    if ignore:
+        target = _without_query(target, ignore)
+        fields = _without_keys(fields, ignore)
+    data: Any = ""
+    if body:
+        data = _canonical_body(body, ignore)
+    return _encoder.encode([lib, kind, method, target, fields, data]).decode("utf-8", "surrogateescape")
+
+
+def _canonical_body(body: bytes, ignore: frozenset[str]) -> Any:
+    if body[:1] in b"{[":
+        try:
+            parsed = msgspec.json.decode(body)
+        except msgspec.DecodeError:
+            pass
+        else:
+            return {"json": _without_keys(parsed, ignore) if ignore else parsed}
+    return body.decode("utf-8", "backslashreplace")
+
+
+def _without_query(target: str, ignore: frozenset[str]) -> str:
+    parts = urlsplit(target)
+    if not parts.query:
+        return target
+    kept = [(k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if k not in ignore]
+    return urlunsplit(parts._replace(query=urlencode(kept)))
+
+
+def _without_keys(data: Any, ignore: frozenset[str]) -> Any:
+    if isinstance(data, dict):
+        return {k: _without_keys(v, ignore) for k, v in data.items() if k not in ignore}
+    if isinstance(data, list):
+        return [_without_keys(v, ignore) for v in data]
+    return data
+
+
+def masked(text: str) -> Masked:
+    """Takes the volatile values out of a question: those a plugin named, then ids and times by their shape."""
+    tokens: list[str] = []
+    named = [(m[1], m[2]) for m in _VOLATILE.finditer(text)]
+    if named:
+        text = _VOLATILE.sub(lambda m: f'"*{m[1]}*"', text)
+        for family, value in named:
+            plain = value.strip('"')
+            tokens.append(plain)
+            if len(plain) >= 6:
+                text = text.replace(plain, f"*{family}*")
+
+    def take(found: re.Match[str]) -> str:
+        if found.lastgroup == "time":
+            return "*time*"
+        tokens.append(found[0])
+        return "*id*"
+
+    text = _TOKEN.sub(take, text)
+    return Masked(text, tuple(tokens))
+
+
+@dataclass(slots=True)
+class Entry:
+    """One recorded event as the index knows it."""
+
+    event: Event
+    text: str
+    mask: Masked | None = None
+    pattern: re.Pattern[str] | None = None  # where redaction replaced values: each is a wildcard
+    wildcards: tuple[str, ...] = ()
+
+
+class Index:
+    """The events of one cassette by what they asked. Immutable, shared by every session that replays the cassette."""
+
+    def __init__(self, cassette: Cassette, body_of: Callable[[Event], bytes], ignore: frozenset[str] = frozenset()) -> None:
+        self.ignore = ignore
+        self.replacements = frozenset(cassette.replacements)
+        self.entries: list[Entry] = []
+        self.exact: dict[str, list[Entry]] = {}
+        self.by_mask: dict[str, list[Entry]] = {}
+        self.wild: dict[tuple[str, str, str], list[Entry]] = {}
+        self._body_of = body_of
+        for event in cassette.events:
+            self._add(event)
+        self.shared = {e.text: e for e in (Entry(ev, self._text(ev)) for ev in cassette.shared.values())}
+
+    def _text(self, event: Event) -> str:
+        s = event.signature
+        body = self._body_of(event) if event.request.body is not None else b""
+        return question(s.lib, event.type, s.method, s.url, s.fields, body, self.ignore)
+
+    def _add(self, event: Event) -> None:
+        entry = Entry(event, self._text(event))
+        self.entries.append(entry)
+        self.exact.setdefault(entry.text, []).append(entry)
+
+    def masks(self) -> dict[str, list[Entry]]:
+        """Returns the entries by masked question; built when the first call has no exact match."""
+        if not self.by_mask:
+            for entry in self.entries:
+                entry.mask = masked(entry.text)
+                self.by_mask.setdefault(entry.mask.text, []).append(entry)
+                self._find_wildcards(entry, entry.mask)
+        return self.by_mask
+
+    def _find_wildcards(self, entry: Entry, mask: Masked) -> None:
+        found = sorted((r for r in self.replacements if r in mask.text), key=len, reverse=True) if self.replacements else []
+        if found:
+            parts = re.split("(" + "|".join(map(re.escape, found)) + ")", mask.text)
+            entry.pattern = re.compile("".join("(.+?)" if i % 2 else re.escape(p) for i, p in enumerate(parts)), re.S)
+            entry.wildcards = tuple(parts[1::2])
+            key = (entry.event.signature.lib, entry.event.type, entry.event.signature.method)
+            self.wild.setdefault(key, []).append(entry)
+
+
+@dataclass(slots=True)
+class _Queue:
+    """Unused entries with the same question: by lane first, then in recorded order."""
+
+    lanes: dict[str, deque[Entry]] = field(default_factory=dict)
+    order: deque[Entry] = field(default_factory=deque)
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> _Queue:
+        queue = cls()
+        for entry in entries:
+            queue.lanes.setdefault(entry.event.lane, deque()).append(entry)
+            queue.order.append(entry)
+        return queue
+
+    def first(self, lane: str, used: set[int], fits: Callable[[Entry], bool] | None = None) -> Entry | None:
+        for candidates in (self.lanes.get(lane), self.order):
+            while candidates and candidates[0].event.eid in used:
+                candidates.popleft()
+            if candidates and fits is None:
+                return candidates[0]
+            for entry in candidates or ():
+                if entry.event.eid not in used and (fits is None or fits(entry)):
+                    return entry
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer: the event, and the step that found it (exact, masked)."""
+
+    event: Event
+    step: str
+
+
+class Matcher:
+    """What one replayed session has used and bound so far. Not thread-safe: its session holds a lock."""
+
+    def __init__(self, index: Index, *, strict: bool = False, repeats: bool = False) -> None:
+        self.index, self.strict, self.repeats = index, strict, repeats
+        self.used: set[int] = set()
+        self.live: dict[str, str] = {}  # recorded value -> live value
+        self.recorded: dict[str, str] = {}  # live value -> recorded value
+        self._queues: dict[tuple[str, str], _Queue] = {}
+        self._plain: re.Pattern[str] | None = None
+
+    def text(self, plugin: Plugin, request: Request, fields: dict[str, Any], body: bytes) -> str:
+        """Returns a live call's question, with live values that are bound put back to the recorded ones."""
+        text = question(plugin.name, request.type, request.method, request.target, fields, body, self.index.ignore)
+        return swap(text, self.recorded) if self.recorded else text
+
+    def find(self, text: str, key: tuple[str, str, str], lane: str) -> Found | None:
+        """Finds and uses up the event that answers a question; None where none does."""
+        found = self._exact(text, lane) or (None if self.strict else self._masked(text, lane) or self._wild(text, key, lane))
+        if found is not None:
+            self.used.add(found.event.eid)
+        return found
+
+    def _exact(self, text: str, lane: str) -> Found | None:
+        entries = self.index.exact.get(text)
+        if entries is None:
+            return None
+        entry = self._queue("exact", text, entries).first(lane, self.used)
+        if entry is None and self.repeats:
+            entry = entries[-1]
+        return None if entry is None else Found(entry.event, "exact")
+
+    def _masked(self, text: str, lane: str) -> Found | None:
+        mask = masked(text)
+        entries = self.index.masks().get(mask.text)
+        if entries is None:
+            return None
+        fits: Callable[[Entry], bool] = lambda e: self._agrees(e.mask.tokens if e.mask else (), mask.tokens)  # noqa: E731
+        entry = self._queue("mask", mask.text, entries).first(lane, self.used, fits)
+        if entry is None or entry.mask is None:
+            return None
+        self.bind(zip(entry.mask.tokens, mask.tokens, strict=False))
+        return Found(entry.event, "masked")
+
+    def _wild(self, text: str, key: tuple[str, str, str], lane: str) -> Found | None:
+        self.index.masks()
+        mask = masked(text)
+        for entry in self.index.wild.get(key, ()):
+            if entry.event.eid in self.used or entry.pattern is None or entry.mask is None:
+                continue
+            found = entry.pattern.fullmatch(mask.text)
+            if found and self._agrees(entry.wildcards, found.groups()) and self._agrees(entry.mask.tokens, mask.tokens):
+                self.bind(zip(entry.wildcards, found.groups(), strict=True))
+                self.bind(zip(entry.mask.tokens, mask.tokens, strict=False))
+                return Found(entry.event, "masked")
+        return None
+
+    def _queue(self, step: str, text: str, entries: list[Entry]) -> _Queue:
+        queue = self._queues.get((step, text))
+        if queue is None:
+            queue = self._queues[step, text] = _Queue.of(entries)
+        return queue
+
+    def _agrees(self, recorded: Iterable[str], live: Iterable[str]) -> bool:
+        return all(self.live.get(r, v) == v for r, v in zip(recorded, live, strict=False))
+
+    def bind(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Remembers which live value stands for which recorded one."""
+        for recorded, live in pairs:
+            if recorded != live:
+                self.live[recorded] = live
+                self.recorded[live] = recorded
+
+    def exhausted(self, text: str) -> bool:
+        """Whether the question was recorded, and every answer to it was given."""
+        return text in self.index.exact
+
+    def unused(self) -> list[Event]:
+        """Returns the events that no call asked for."""
+        return [e.event for e in self.index.entries if e.event.eid not in self.used]
+
+
+def swap(text: str, table: dict[str, str]) -> str:
+    """Replaces every value of `table` that occurs in `text`: ids by their shape, others wherever they stand."""
+    if len(table) <= 8:
+        for old, new in table.items():
+            if old in text:
+                text = text.replace(old, new)
+        return text
+    text = _TOKEN.sub(lambda m: table.get(m[0], m[0]), text)
+    for old, new in table.items():
+        if len(old) not in (32, 36) and old in text:
+            text = text.replace(old, new)
+    return text
+
+
+def swap_data(data: Any, table: dict[str, str]) -> Any:
+    """Replaces values in encoded data: every string of it, keys included."""
+    if isinstance(data, str):
+        return swap(data, table)
+    if isinstance(data, list):
+        return [swap_data(v, table) for v in data]
+    if isinstance(data, dict):
+        return {swap(k, table): swap_data(v, table) for k, v in data.items()}
+    return data
+
+
+def swap_bytes(data: bytes, table: dict[str, str]) -> bytes:
+    """Replaces values in bytes."""
+    for old, new in table.items():
+        raw = old.encode("utf-8", "surrogateescape")
+        if raw in data:
+            data = data.replace(raw, new.encode("utf-8", "surrogateescape"))
+    return data

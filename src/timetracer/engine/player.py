@@ -1,0 +1,223 @@
+"""The player: answers every call from the cassette, and raises a miss where none answers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from timetracer import values
+from timetracer.cassette import bodies as forms
+from timetracer.cassette.model import Body, Event, Items
+from timetracer.engine.bodies import Recorded
+from timetracer.engine.drivers import REAL, Core, Drain, Linger, RealWith
+from timetracer.engine.lanes import current_lane
+from timetracer.engine.links import Link, link_of
+from timetracer.engine.matching import swap_bytes, swap_data
+from timetracer.engine.recorder import EMPTY, encode_fields
+from timetracer.errors import CassetteCorrupt, Exhausted, ReplayError, UnsupportedError
+from timetracer.plugin import Call, Exchange, Open, Plugin, Poll, Receive, Reply, Request, Send, Upload, Value
+
+
+class Deck(Protocol):
+    """The replayed session, as far as the player needs it."""
+
+    @property
+    def live(self) -> dict[str, str]:
+        """Which live value stands for which recorded one, so far."""
+
+    def answer(self, plugin: Plugin, request: Request, fields: dict[str, Any], body: bytes, lane: str) -> Event:
+        """Returns the event that answers a call, and uses it up. Raises a `ReplayError` for a miss, and keeps it."""
+
+    def failure(self, plugin: Plugin, request: Request, fields: dict[str, Any], lane: str) -> Event | None:
+        """Returns the recorded failure of an opening that is due, and uses it up."""
+
+    def known(self, plugin: Plugin, request: Request | None) -> Event | None:
+        """Returns what was recorded of a connection to this server."""
+
+    def missed(self, error: ReplayError) -> ReplayError:
+        """Keeps a miss, so that a test fails even if the app swallows it; returns it to be raised."""
+
+    def raw(self, body: Body) -> list[bytes]:
+        """Returns the chunks of a recorded body."""
+
+    def paced(self) -> Callable[[], None]:
+        """Returns what is done before each chunk of a recorded stream."""
+
+
+class Player:
+    """The side of a plugin whose calls are answered from a cassette."""
+
+    stand_in = True
+
+    def __init__(self, deck: Deck) -> None:
+        self.deck = deck
+
+    # -- roles
+
+    def exchange(self, plugin: Plugin, role: Exchange, call: Call) -> Core:
+        """Answers a call, or raises what was raised."""
+        request = role.describe(call)
+        if request is None:
+            return (yield REAL)
+        body = request.body
+        sent = (yield Drain(body.source)) if isinstance(body, Upload) else body or b""
+        event = self._find(plugin, request, sent)
+        if event is None:
+            return role.decode(call, Reply(request.courtesy[0], None, (), _nothing(), _nothing()))
+        if event.result.cancelled:
+            yield Linger((event.duration_ms or 0) / 1000 + 1)
+        self._raise_recorded(plugin, call, event)
+        return role.decode(call, self._reply(event))
+
+    def send(self, plugin: Plugin, role: Send, call: Call, link: Link) -> Core:
+        """Takes a request on a stand-in link and gets its answers ready."""
+        request = role.describe(call)
+        if request is None:
+            return (yield REAL) if role.feed else None
+        body = request.body if isinstance(request.body, bytes) else b""
+        event = self._find(plugin, request, body)
+        link.used = True
+        replies = [*request.courtesy] if event is None else self._replies(event)
+        if event is not None:
+            self._raise_recorded(plugin, call, event)
+        if role.feed is not None:
+            role.feed(call, [self._value(r) for r in replies])
+            return (yield REAL)
+        asked = Asked(self, deque(replies), stream=request.replies is None)
+        if link.stream is not None:
+            link.stream.replies.extend(asked.replies)
+        elif asked.stream:
+            link.stream = asked
+        elif asked.replies:
+            link.pending.append(asked)
+        return None
+
+    def open(self, plugin: Plugin, role: Open, call: Call, link: Link | None) -> Core:
+        """Makes a connection to nobody, or fails as it failed."""
+        request = role.describe(call)
+        if request is not None:
+            failure = self.deck.failure(plugin, request, encode_fields(request.fields), current_lane())
+            if failure is not None:
+                self._raise_recorded(plugin, call, failure)
+        made = role.stand_in(call, lambda *args, **kwargs: RealWith(args, kwargs), self.known(plugin, role, call))
+        if link is not None:
+            link.quiet += 1
+        try:
+            result = (yield made) if isinstance(made, RealWith) else made
+        finally:
+            if link is not None:
+                link.quiet -= 1
+        if link is None and isinstance(made, RealWith):
+            link_of(result).stand_in = True
+        return result
+
+    def known(self, plugin: Plugin, role: Open, call: Call) -> Value:
+        """Returns what was recorded of the server that a call connects to; None where nothing was."""
+        event = self.deck.known(plugin, role.describe(call))
+        return None if event is None else self._value(event.result.value)
+
+    # -- recorded data to live values
+
+    def _find(self, plugin: Plugin, request: Request, body: bytes) -> Event | None:
+        try:
+            fields = encode_fields(request.fields)
+        except UnsupportedError as error:
+            raise self.deck.missed(ReplayError(f"{plugin.name}: {error}", reason="no match")) from error
+        try:
+            return self.deck.answer(plugin, request, fields, body, current_lane())
+        except ReplayError as miss:
+            if request.courtesy and miss.reason != "no cassette":
+                return None
+            raise self.deck.missed(miss) from None
+
+    def _replies(self, event: Event) -> list[Any]:
+        if event.result.replies is not None:
+            return event.result.replies
+        return [event.result.value] if event.result.value is not None else []
+
+    def _raise_recorded(self, plugin: Plugin, call: Call, event: Event) -> None:
+        if event.result.error is not None:
+            raise plugin.decode_error(call, self._value(event.result.error))
+
+    def _reply(self, event: Event) -> Reply:
+        result = event.result
+        live = self.deck.live
+        headers = [(k, v) for k, v in result.headers]
+        body = self._body(result.body)
+        if live:
+            headers = [(k, str(swap_data(v, live))) for k, v in headers]
+        return Reply(self._value(result.value), result.status, headers, body, self._rows(result.items))
+
+    def _body(self, body: Body | None) -> Recorded:
+        if body is None:
+            return _nothing()
+        chunks = self.deck.raw(body)
+        if self.deck.live:
+            chunks = [swap_bytes(c, self.deck.live) for c in chunks]
+        error = None if body.error is None else self._value(body.error)
+        return Recorded(list(chunks), body.end, error, self.deck.paced())
+
+    def _rows(self, items: Items | None) -> Recorded:
+        if items is None:
+            return _nothing()
+        error = None if items.error is None else self._value(items.error)
+        return Recorded([self._value(v) for v in items.values], items.end, error, _at_once)
+
+    def _value(self, data: Any) -> Value:
+        if data is None:
+            return None
+        try:
+            return values.decode(swap_data(data, self.deck.live) if self.deck.live else data)
+        except CassetteCorrupt as error:
+            raise self.deck.missed(ReplayError(str(error), reason="decode error")) from error
+
+
+class Asked:
+    """One request on a stand-in link, with the answers that are left."""
+
+    __slots__ = ("player", "replies", "stream")
+
+    def __init__(self, player: Player, replies: deque[Any], *, stream: bool) -> None:
+        self.player, self.replies, self.stream = player, replies, stream
+
+    @property
+    def done(self) -> bool:
+        """Whether every answer was taken."""
+        return not self.stream and not self.replies
+
+    def close(self) -> None:
+        """The link ended."""
+        self.replies.clear()
+
+    def receive(self, plugin: Plugin, role: Receive, call: Call, link: Link) -> Core:
+        """Gives the next answer, raising it if it is an error."""
+        if not self.replies:
+            error = Exhausted(f"{plugin.name}: the recorded messages of this connection are all read", reason="already consumed")
+            raise self.player.deck.missed(error)
+        data = self.replies.popleft()
+        if self.done and link.pending and link.pending[0] is self:
+            link.pending.popleft()
+        if data == EMPTY:
+            return None
+        value = self.player._value(data)
+        if isinstance(value, BaseException):
+            raise plugin.decode_error(call, value)
+        return value if role.decode is None else role.decode(call, value)
+        yield  # a core like every other, with nothing to wait for
+
+    def poll(self, plugin: Plugin, role: Poll, call: Call, link: Link) -> Core:
+        """Tells whether an answer waits; an empty poll is used up by asking."""
+        if self.replies and self.replies[0] == EMPTY:
+            self.replies.popleft()
+            return False
+        return bool(self.replies)
+        yield  # a core like every other, with nothing to wait for
+
+
+def _at_once() -> None:
+    """No pause between chunks."""
+
+
+def _nothing() -> Recorded:
+    return Recorded([], "complete", None, _at_once)

@@ -1,0 +1,416 @@
+"""A session that is replayed: a fresh run over one immutable cassette, with its own marks of what was used and missed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from timetracer import values
+from timetracer.cassette import model
+from timetracer.cassette.model import Body, Cassette, Event
+from timetracer.engine import miss
+from timetracer.engine.guard import say_once
+from timetracer.engine.lanes import current_lane
+from timetracer.engine.matching import Index, Matcher
+from timetracer.engine.measures import MEASURES
+from timetracer.engine.player import Player
+from timetracer.engine.recorder import PASSAGE, Passage
+from timetracer.engine.sessions import current
+from timetracer.engine.spans import describe_span, is_local_root
+from timetracer.errors import ReplayError
+from timetracer.plugin import Headers, Inbound, Plugin, Request, Sink, Upload, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One cassette in the hand: where it lies, what it holds, and its index."""
+
+    name: str  # path or URL, for messages
+    cassette: Cassette
+    index: Index
+    raw: Callable[[Body], list[bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What holds for every replay of this process.
+
+    Attributes:
+        mocks: whether a plugin is answered from cassettes; otherwise it stays live.
+        completed: gets each session when all of it is done.
+        shared: what is known of connections, whichever cassette knows it.
+        rerecord: the command that records again, for messages.
+    """
+
+    mocks: Callable[[Plugin], bool]
+    spans: dict[int, Any]
+    completed: Callable[[Playing], None] = lambda session: None
+    shared: Callable[[Plugin], list[Event]] = lambda plugin: []
+    strict: bool = False
+    repeats: bool = False
+    recorded_pace: bool = False
+    rerecord: str = "record again: TIMETRACER_MODE=record"
+
+
+@dataclass(slots=True)
+class Choice:
+    """The cassettes that may answer an inbound call; the first call, or the end, decides which."""
+
+    cards: list[Card]
+    looked_in: str | None = None
+    sent: Callable[[], bytes] | None = None  # the inbound body as far as the app has read it
+
+    def decide(self) -> Card | None:
+        """Returns the card whose inbound body equals what was sent, else the first."""
+        if len(self.cards) < 2 or self.sent is None:
+            return self.cards[0] if self.cards else None
+        sent = self.sent()
+        for card in self.cards:
+            inbound = card.cassette.inbound
+            body = inbound.request.body if inbound is not None else None
+            if b"".join(card.raw(body) if body is not None else []) == sent:
+                return card
+        say_once("ambiguous", "several cassettes answer the same request and its body does not tell which; the first is served")
+        return self.cards[0]
+
+
+@dataclass(slots=True)
+class _Marks:
+    """What a session did, in order."""
+
+    matches: list[model.Match] = field(default_factory=list)
+    misses: list[ReplayError] = field(default_factory=list)
+    courtesies: int = 0
+
+
+class Playing:
+    """One inbound call (or test, script, process) while it is replayed."""
+
+    closed = False
+
+    def __init__(self, rules: Rules, choice: Choice, *, trace_id: int = 0) -> None:
+        self.rules, self.trace_id = rules, trace_id
+        self.epoch = time.time_ns()
+        self.task_counts: dict[str, int] = {}
+        self.finished_spans: list[Any] = []
+        self.marks = _Marks()
+        self.guest: PlayedGuest | None = None
+        self._choice = choice
+        self._card: Card | None = None
+        self._matcher: Matcher | None = None
+        self._decided = False
+        self._lock = threading.RLock()
+        self._holds = 0
+        self._player = Player(self)
+        self._sides: dict[str, Player | Passage] = {}
+        self._draws: dict[tuple[str, str], list[Any]] = {}
+        self._drawn: dict[tuple[str, str], int] = {}
+        self._span_ids: list[int] = []
+        self._clock_offset: int | None = None
+
+    # -- what the engine asks of a session
+
+    def side(self, plugin: Plugin) -> Player | Passage | None:
+        """Returns the player, or the way through for a plugin that stays live."""
+        try:
+            return self._sides[plugin.name]
+        except KeyError:
+            side = self._sides[plugin.name] = self._player if self.rules.mocks(plugin) else PASSAGE
+            return side
+
+    def hold(self) -> None:
+        """Keeps the session open."""
+        with self._lock:
+            self._holds += 1
+
+    def release(self) -> None:
+        """Ends one hold; the last one completes the session."""
+        with self._lock:
+            self._holds -= 1
+            if self._holds or self.closed:
+                return
+            self.closed = True
+        self._complete()
+
+    def close_now(self) -> None:
+        """Completes the session with whatever is there."""
+        with self._lock:
+            if self.closed:
+                return
+            self.closed = True
+        self._complete()
+
+    def _complete(self) -> None:
+        for span_id in self._span_ids:
+            self.rules.spans.pop(span_id, None)
+        self.rules.completed(self)
+
+    def span_started(self, span: Any) -> None:
+        """Notes a span that began in this session."""
+        span_id = span.get_span_context().span_id
+        self.rules.spans[span_id] = self
+        self._span_ids.append(span_id)
+        if is_local_root(span):
+            self.hold()
+
+    def span_ended(self, span: Any) -> None:
+        """Takes a finished span."""
+        self.finished_spans.append(span)
+        if is_local_root(span):
+            self.release()
+
+    def attributes(self) -> dict[str, Any]:
+        """Returns the root span's `timetracer.*` attributes."""
+        card = self._card
+        return {
+            "timetracer.mode": "replay",
+            "timetracer.cassette": card.name if card is not None else "",
+            "timetracer.misses": len(self.marks.misses),
+        }
+
+    def visit(self, inbound: Inbound) -> PlayedGuest:
+        """Notes what came in."""
+        self.guest = PlayedGuest(self, inbound)
+        self._choice.sent = self.guest.sent
+        return self.guest
+
+    def rechoose(self, choice: Choice) -> None:
+        """Takes another choice of cassettes, before the first call."""
+        with self._lock:
+            self._choice, self._decided, self._card, self._matcher = choice, False, None, None
+            self._clock_offset = None
+
+    # -- the cassette in use
+
+    @property
+    def card(self) -> Card | None:
+        """The cassette that answers, decided when first asked for."""
+        with self._lock:
+            if not self._decided:
+                self._decided = True
+                self._card = self._choice.decide()
+                if self._card is not None:
+                    self._matcher = Matcher(self._card.index, strict=self.rules.strict, repeats=self.rules.repeats)
+                    self._draws = {(d.lane, d.source): d.values for d in self._card.cassette.draws}
+            return self._card
+
+    @property
+    def matcher(self) -> Matcher | None:
+        """The state of matching; None where there is no cassette."""
+        return self._matcher if self._decided or self.card is not None else None
+
+    @property
+    def live(self) -> dict[str, str]:
+        """Which live value stands for which recorded one, so far."""
+        return self._matcher.live if self._matcher is not None else {}
+
+    @property
+    def clock_offset(self) -> int:
+        """Nanoseconds between now and the time at which this was recorded."""
+        if self._clock_offset is None:
+            self._clock_offset = 0
+            card = self.card
+            if card is not None and card.cassette.trace.start:
+                start = datetime.fromisoformat(card.cassette.trace.start)
+                self._clock_offset = int(start.timestamp() * 1e6) * 1000 - self.epoch
+        return self._clock_offset
+
+    # -- answers
+
+    def answer(self, plugin: Plugin, request: Request, fields: dict[str, Any], body: bytes, lane: str) -> Event:
+        """Returns the event that answers a call. Raises NoMatch or Exhausted."""
+        with self._lock:
+            card, matcher = self.card, self.matcher
+            text = ""
+            if card is not None and matcher is not None:
+                text = matcher.text(plugin, request, fields, body)
+                if request.shared:
+                    entry = card.index.shared.get(text)
+                    if entry is not None:
+                        return entry.event
+                found = matcher.find(text, (plugin.name, request.type, request.method), lane)
+                if found is not None:
+                    MEASURES.hits += 1
+                    self.marks.matches.append(self._mark(plugin, request, found.event.eid, found.step))
+                    return self._whole(plugin, found.event)
+                entry = card.index.shared.get(text)
+                if entry is not None:
+                    return entry.event
+            raise miss.report(
+                plugin,
+                request,
+                fields,
+                body,
+                matcher=matcher,
+                text=text,
+                cassette=card.name if card is not None else self._choice.looked_in,
+                rerecord=self.rules.rerecord,
+            )
+
+    def _whole(self, plugin: Plugin, event: Event) -> Event:
+        """Refuses an event that was not recorded in full: half an answer would be an invented one."""
+        if event.incomplete and (event.result.body is None or event.result.body.end == "complete"):
+            raise ReplayError(
+                f"event {event.eid} ({plugin.name} {event.signature.method} {event.signature.url}) was not recorded in full:"
+                f" {event.incomplete}",
+                reason="decode error",
+            )
+        return event
+
+    def failure(self, plugin: Plugin, request: Request, fields: dict[str, Any], lane: str) -> Event | None:
+        """Returns the recorded failure of an opening, if no event of the plugin recorded before it is left."""
+        with self._lock:
+            card, matcher = self.card, self.matcher
+            if card is None or matcher is None:
+                return None
+            entries = card.index.exact.get(matcher.text(plugin, request, fields, b""), ())
+            due = next((e.event for e in entries if e.event.eid not in matcher.used), None)
+            if due is None:
+                return None
+            for entry in card.index.entries[: due.eid]:
+                before = entry.event
+                if before.signature.lib == plugin.name and before.lane == due.lane and before.eid not in matcher.used:
+                    return None
+            matcher.used.add(due.eid)
+            self.marks.matches.append(self._mark(plugin, request, due.eid, "exact"))
+            return due
+
+    def known(self, plugin: Plugin, request: Request | None) -> Event | None:
+        """Returns what was recorded of a connection: to this server, else to any that the plugin knows."""
+        card = self.card
+        mine = [e for e in (card.cassette.shared.values() if card is not None else ()) if e.signature.lib == plugin.name]
+        for event in (*mine, *self.rules.shared(plugin)):
+            s = event.signature
+            if request is None or (s.method, s.url) == (request.method, request.target):
+                return event
+        return mine[0] if mine else next(iter(self.rules.shared(plugin)), None)
+
+    def missed(self, error: ReplayError) -> ReplayError:
+        """Keeps a miss; returns it to be raised."""
+        MEASURES.misses += 1
+        self.marks.misses.append(error)
+        self.marks.matches.append(
+            model.Match(lib="", method="", url=str(error.details.get("call", "")), step=None, reason=error.reason)
+        )
+        return error
+
+    def raw(self, body: Body) -> list[bytes]:
+        """Returns the chunks of a recorded body."""
+        card = self.card
+        return card.raw(body) if card is not None else []
+
+    def paced(self) -> Callable[[], None]:
+        """Returns what is done before each chunk of a recorded stream."""
+        return lambda: None
+
+    def draw(self, source: str, drawn: Any) -> Any:
+        """Returns what the app drew when it was recorded; what it draws now where nothing is left."""
+        with self._lock:
+            if self.card is None:
+                return drawn
+            key = (current_lane(), source)
+            recorded, at = self._draws.get(key), self._drawn.get(key, 0)
+            if recorded is None or at >= len(recorded):
+                return drawn
+            self._drawn[key] = at + 1
+            return values.decode(recorded[at])
+
+    def _mark(self, plugin: Plugin, request: Request, eid: int, step: str) -> model.Match:
+        return model.Match(lib=plugin.name, method=request.method, url=request.target, eid=eid, step=step)
+
+    def unused(self) -> list[Event]:
+        """Returns the recorded events that no call asked for."""
+        matcher = self.matcher
+        return [] if matcher is None else matcher.unused()
+
+    def outcome(self) -> Cassette:
+        """Returns this run as a cassette: the spans made, and how each call was answered."""
+        trace = model.Trace(trace_id=f"{self.trace_id:032x}", root_id="")
+        return Cassette(trace=trace, spans=[describe_span(s, self.epoch) for s in self.finished_spans], replay=list(self.marks.matches))
+
+
+class PlayedGuest:
+    """The visit of one inbound call that is replayed: its body is noted for choosing the cassette, its answer is not kept."""
+
+    def __init__(self, session: Playing, inbound: Inbound) -> None:
+        self.session, self.asked = session, inbound
+        self.status: int | None = None
+        self.headers: Headers = ()
+        self._sent: list[bytes] = []
+        if isinstance(inbound.body, Upload):
+            inbound.body.replace(_Noting(inbound.body.source, self._sent))
+        elif inbound.body:
+            self._sent.append(inbound.body)
+
+    def sent(self) -> bytes:
+        """Returns the inbound body as far as the app has read it."""
+        return b"".join(self._sent)
+
+    def route(self, name: str) -> None:
+        """The name is the cassette's."""
+
+    def answer(self, value: Value = None, *, status: int | None = None, headers: Headers = ()) -> None:
+        """Takes the head of the answer."""
+        self.status, self.headers = status, headers
+
+    def body(self) -> Sink:
+        """The answer's body goes to the client alone; the session stays open until it ends."""
+        self.session.hold()
+        return _Until(self.session.release)
+
+    def error(self, error: BaseException) -> None:
+        """The exception goes its way."""
+
+    def resume(self) -> AbstractContextManager[None]:
+        """Makes the session current again."""
+        return current(self.session)  # type: ignore[arg-type]
+
+
+class _Until:
+    """A sink that keeps nothing and tells when it ended."""
+
+    def __init__(self, done: Callable[[], None]) -> None:
+        self._done: Callable[[], None] | None = done
+
+    def feed(self, item: Value) -> None:
+        """Keeps nothing."""
+
+    def finish(self, end: str = "complete", error: BaseException | None = None) -> None:
+        """Tells, once."""
+        if self._done is not None:
+            done, self._done = self._done, None
+            done()
+
+
+class _Noting:
+    """Stands where the inbound body stood and notes what the app reads of it."""
+
+    def __init__(self, source: Any, into: list[bytes]) -> None:
+        self._source, self._into = source, into
+
+    def __iter__(self) -> Any:
+        for chunk in self._source:
+            self._into.append(chunk)
+            yield chunk
+
+    async def __aiter__(self) -> Any:
+        async for chunk in self._source:
+            self._into.append(chunk)
+            yield chunk
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._source, name)
+        if name not in ("read", "readline"):
+            return found
+
+        def read(*args: Any) -> Any:
+            data = found(*args)
+            self._into.append(data)
+            return data
+
+        return read

@@ -1,0 +1,314 @@
+"""A session that is recorded: collects events, spans and draws of one inbound call, and becomes a cassette when all is done."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from timetracer import values
+from timetracer.cassette import bodies as forms
+from timetracer.cassette import model
+from timetracer.engine.bodies import Budget, Copy, CopyingStream
+from timetracer.engine.guard import guard, say_once
+from timetracer.engine.lanes import current_lane
+from timetracer.engine.measures import MEASURES
+from timetracer.engine.recorder import Recorder, Take, encode_fields
+from timetracer.engine.sessions import current
+from timetracer.engine.spans import describe_span, is_local_root
+from timetracer.errors import UnsupportedError
+from timetracer.plugin import Headers, Inbound, Plugin, Upload, Value
+
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What holds for every recording of this process.
+
+    Attributes:
+        captures: whether a plugin is recorded.
+        budget: bytes held in memory over all sessions.
+        body_limit: bytes kept of one body at most.
+        completed: takes over a finished session: it is encoded, redacted and written elsewhere.
+        spans: the sessions found by span, kept up to date here.
+    """
+
+    captures: Callable[[Plugin], bool]
+    budget: Budget
+    body_limit: int
+    completed: Callable[[Recording], None]
+    spans: dict[int, Any]
+    service: str | None = None
+    environment: str | None = None
+    recorder: str | None = None
+    errors_only: bool = False
+    store_request_body: bool = True
+    store_response_body: bool = True
+    resource: dict[str, Any] = field(default_factory=dict)
+
+
+class Recording:
+    """One inbound call (or test, script, process) while it is recorded.
+
+    Attributes:
+        path: where the cassette goes; None to name it by what came in.
+    """
+
+    def __init__(self, terms: Terms, *, trace_id: int = 0, root_id: int = 0, parent_id: int = 0, path: str | None = None) -> None:
+        self.terms, self.path = terms, path
+        self.trace_id, self.root_id, self.parent_id = trace_id, root_id, parent_id
+        self.budget, self.body_limit = terms.budget, terms.body_limit
+        self.epoch = time.time_ns()
+        self.task_counts: dict[str, int] = {}
+        self.takes: list[Take] = []
+        self.shared: dict[int, Take] = {}
+        self.draws: dict[tuple[str, str], list[Any]] = {}
+        self.finished_spans: list[Any] = []
+        self.failed = False
+        self.closed = False
+        self.discarded = False
+        self.ended: int | None = None
+        self.guest: Guest | None = None
+        self._holds = 0
+        self._lock = threading.Lock()
+        self._sides: dict[str, Recorder | None] = {}
+        self._recorder = Recorder(self)
+        self._span_ids: list[int] = []
+
+    # -- what the engine asks of a session
+
+    def side(self, plugin: Plugin) -> Recorder | None:
+        """Returns the recorder, if the plugin is captured."""
+        try:
+            return self._sides[plugin.name]
+        except KeyError:
+            side = self._sides[plugin.name] = self._recorder if self.terms.captures(plugin) else None
+            return side
+
+    def hold(self) -> None:
+        """Keeps the cassette open."""
+        with self._lock:
+            self._holds += 1
+
+    def release(self) -> None:
+        """Ends one hold; the last one hands the session over to be written."""
+        with self._lock:
+            self._holds -= 1
+            if self._holds or self.closed:
+                return
+            self.closed = True
+        self._complete()
+
+    def _complete(self) -> None:
+        self.ended = time.time_ns()
+        for span_id in self._span_ids:
+            self.terms.spans.pop(span_id, None)
+        if self.discarded or (self.terms.errors_only and not self.failed):
+            self.budget.release_bytes(self.counted())
+        else:
+            self.terms.completed(self)
+
+
+    def close_now(self) -> None:
+        """Completes the session with whatever is there: the process ends, or open bodies were waited for long enough."""
+        with self._lock:
+            if self.closed:
+                return
+            self.closed = True
+        self._complete()
+
+    def discard(self) -> None:
+        """Keeps nothing of this session: what came in is excluded."""
+        self.discarded = True
+
+    # -- events
+
+    def add(self, take: Take) -> None:
+        """Takes a new event, in order; a late one is counted, for its cassette is closed."""
+        if self.closed:
+            MEASURES.late_calls += 1
+            say_once("late", "a call was made after its cassette was closed and is not in it (further ones are counted)")
+            return
+        take.eid = len(self.takes)
+        self.takes.append(take)
+
+    def share(self, take: Take) -> None:
+        """Takes an event that belongs to a connection; once, however often it is used."""
+        self.shared[id(take)] = take
+
+    def draw(self, source: str, drawn: Any) -> Any:
+        """Notes what the app drew from a source of entropy, and returns it."""
+        if not self.closed:
+            self.draws.setdefault((current_lane(), source), []).append(drawn)
+        return drawn
+
+    # -- spans
+
+    def span_started(self, span: Any) -> None:
+        """Notes a span that began in this session; a local root holds it open, and the first one names it."""
+        context = span.get_span_context()
+        self.terms.spans[context.span_id] = self
+        self._span_ids.append(context.span_id)
+        if not self.trace_id:
+            self.trace_id = context.trace_id
+        if is_local_root(span):
+            if not self.root_id:
+                self.root_id = context.span_id
+                self.trace_id = context.trace_id
+                self.parent_id = span.parent.span_id if getattr(span, "parent", None) is not None else 0
+            self.hold()
+
+    def span_ended(self, span: Any) -> None:
+        """Takes a finished span; a local root lets go of the session."""
+        self.finished_spans.append(span)
+        if span.status.status_code.name == "ERROR" and span.context.span_id == self.root_id:
+            self.failed = True
+        if is_local_root(span):
+            self.release()
+
+    def attributes(self) -> dict[str, Any]:
+        """Returns the root span's `timetracer.*` attributes."""
+        return {"timetracer.mode": "record"}
+
+    # -- what came in
+
+    def visit(self, inbound: Inbound) -> Guest:
+        """Notes what came in."""
+        self.guest = Guest(self, inbound)
+        return self.guest
+
+    # -- on the writer's thread
+
+    def cassette(self) -> model.Cassette:
+        """Returns the cassette, encoded but not yet redacted."""
+        shared: dict[str, model.Event] = {}
+        for take in list(self.shared.values()):
+            event = take.event(self.epoch)
+            event.eid, event.span_id, event.lane, event.start_offset_ms = -1, None, "", 0.0
+            shared[f"{len(shared):04x}"] = event
+        inbound = self.guest.inbound() if self.guest is not None else None
+        return model.Cassette(
+            trace=self._trace(),
+            inbound=inbound,
+            events=[take.event(self.epoch) for take in list(self.takes)],
+            shared=shared,
+            draws=[
+                model.Draw(lane=lane, source=source, values=[values.encode(v) for v in drawn])
+                for (lane, source), drawn in list(self.draws.items())
+            ],
+            spans=[describe_span(span, self.epoch) for span in self.finished_spans],
+        )
+
+    def _trace(self) -> model.Trace:
+        return model.Trace(
+            trace_id=f"{self.trace_id:032x}",
+            root_id=f"{self.root_id:016x}",
+            parent_id=f"{self.parent_id:016x}" if self.parent_id else None,
+            service=self.terms.service,
+            environment=self.terms.environment,
+            start=datetime.fromtimestamp(self.epoch / 1e9, UTC).isoformat(timespec="microseconds"),
+            duration_ms=None if self.ended is None else round((self.ended - self.epoch) / 1e6, 3),
+            status="error" if self.failed else "ok",
+            resource=self.terms.resource,
+            recorder=self.terms.recorder,
+        )
+
+    def counted(self) -> int:
+        """Returns how many bytes of bodies and rows are counted in the budget."""
+        copies = [c for take in list(self.takes) for c in (take.upload, take.response_body, take.response_items)]
+        if self.guest is not None:
+            copies += [self.guest.request_body, self.guest.response_body]
+        return sum(copy.size for copy in copies if copy is not None)
+
+    def size(self) -> int:
+        """Returns about how many bytes this session holds besides those."""
+        return 1024 + 1024 * len(self.takes) + 2048 * len(self.finished_spans)
+
+
+class Guest:
+    """The visit of one inbound call that is recorded."""
+
+    def __init__(self, session: Recording, inbound: Inbound) -> None:
+        self.session, self._inbound = session, inbound
+        self.request_body: Copy | None = None
+        self.response_body: Copy | None = None
+        self.name: str | None = None
+        self.status: int | None = None
+        self.headers: Headers = ()
+        self.value: Value = None
+        self.raised: BaseException | None = None
+        if isinstance(inbound.body, Upload):
+            limit = session.body_limit if session.terms.store_request_body else 0
+            self.request_body = Copy(limit, session.budget)
+            inbound.body.replace(CopyingStream(inbound.body.source, self.request_body))
+
+    def route(self, name: str) -> None:
+        """Names the call."""
+        self.name = name
+
+    def answer(self, value: Value = None, *, status: int | None = None, headers: Headers = ()) -> None:
+        """Takes the head of the answer; a 5xx is a failure."""
+        self.value, self.status, self.headers = value, status, headers
+        if status is not None and status >= 500:
+            self.session.failed = True
+
+    def body(self) -> Copy:
+        """Opens the sink of the answer's body; the session stays open until it ends."""
+        self.session.hold()
+        limit = self.session.body_limit if self.session.terms.store_response_body else 0
+        self.response_body = Copy(limit, self.session.budget, self.session.release)
+        return self.response_body
+
+    def error(self, error: BaseException) -> None:
+        """Notes the exception that the app raised."""
+        self.raised = error
+        self.session.failed = True
+
+    def resume(self) -> AbstractContextManager[None]:
+        """Makes the session current again."""
+        return current(self.session)  # type: ignore[arg-type]
+
+    def inbound(self) -> model.Inbound:
+        """Returns what came in and went out, encoded."""
+        asked = self._inbound
+        request = model.Sent(headers=list(asked.headers), body=self._sent())
+        result = model.Result(status=self.status, headers=list(self.headers))
+        why: list[str] = []
+        if self.response_body is not None:
+            result.body = self.response_body.body()
+            why += [self.response_body.why_incomplete or ""]
+        if self.request_body is not None:
+            why += [self.request_body.why_incomplete or ""]
+        trace = None
+        with guard("describing an inbound call"):
+            try:
+                result.value = values.encode(self.value)
+                if self.raised is not None:
+                    trace = "".join(traceback.format_exception(self.raised))
+                    result.error = values.encode(self.raised)
+            except UnsupportedError as error:
+                why.append(str(error))
+        return model.Inbound(
+            type=asked.type,
+            method=asked.method,
+            target=asked.target,
+            route=self.name,
+            fields=encode_fields(asked.fields),
+            request=request,
+            result=result,
+            traceback=trace,
+            incomplete="; ".join(filter(None, why)) or None,
+        )
+
+    def _sent(self) -> model.Body | None:
+        if self.request_body is not None:
+            return self.request_body.body()
+        body = self._inbound.body
+        return forms.pack([body]) if isinstance(body, bytes) and body else None
+
+

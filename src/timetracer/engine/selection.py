@@ -1,0 +1,115 @@
+"""Chooses the cassette that answers an inbound call: by its caller's span, then by what it asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from timetracer.cassette.model import Body, Cassette, Event
+from timetracer.engine.guard import say_once
+from timetracer.engine.matching import Index, masked
+from timetracer.engine.playing import Card, Choice
+from timetracer.plugin import Inbound, Plugin
+
+
+def card(name: str, cassette: Cassette, raw: Callable[[Body], list[bytes]], ignore: frozenset[str] = frozenset()) -> Card:
+    """Makes a cassette ready to answer.
+
+    Args:
+        name: path or URL, for messages.
+        raw: returns the chunks of one of its bodies.
+    """
+
+    def body_of(event: Event) -> bytes:
+        sent = event.request.body
+        return b"" if sent is None else b"".join(raw(sent))
+
+    return Card(name, cassette, Index(cassette, body_of, ignore), raw)
+
+
+class Library:
+    """The cassettes that a process replays, indexed by what came in. Immutable after it is built.
+
+    Args:
+        looked_in: the file, folder or URL they are from, for messages.
+    """
+
+    def __init__(self, cards: Iterable[Card], looked_in: str) -> None:
+        self.cards = list(cards)
+        self.looked_in = looked_in
+        self._by_caller: dict[tuple[int, int], list[Card]] = {}
+        self._by_target: dict[tuple[str, str, str], list[Card]] = {}
+        self._by_masked: dict[tuple[str, str, str], list[Card]] = {}
+        self.processes: list[Card] = []
+        self.shared: dict[str, list[Event]] = {}
+        for each in self.cards:
+            self._add(each)
+
+    def _add(self, each: Card) -> None:
+        trace, inbound = each.cassette.trace, each.cassette.inbound
+        for event in each.cassette.shared.values():
+            self.shared.setdefault(event.signature.lib, []).append(event)
+        if inbound is None:
+            self.processes.append(each)
+            return
+        if trace.parent_id:
+            self._by_caller.setdefault((int(trace.trace_id, 16), int(trace.parent_id, 16)), []).append(each)
+        self._by_target.setdefault((inbound.type, inbound.method, inbound.target), []).append(each)
+        self._by_masked.setdefault((inbound.type, inbound.method, masked(inbound.target).text), []).append(each)
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one cassette of an inbound call at most."""
+        return len(self.cards) - len(self.processes) <= 1 and len(self.cards) <= 1
+
+    def choose(self, inbound: Inbound, trace_id: int, parent_id: int) -> Choice:
+        """Returns the cassettes that may answer what came in.
+
+        Args:
+            trace_id: of the trace that the caller began; 0 if it sent none.
+            parent_id: the caller's span; 0 if it sent none.
+        """
+        key = (inbound.type, inbound.method, inbound.target)
+        same_call = [c for c in self._by_caller.get((trace_id, parent_id), ()) if self._asks(c, inbound)]
+        if same_call:
+            return Choice(same_call, self.looked_in)
+        found = self._by_target.get(key) or self._by_masked.get((inbound.type, inbound.method, masked(inbound.target).text)) or []
+        of_trace = [c for c in found if trace_id and int(c.cassette.trace.trace_id, 16) == trace_id]
+        if len(found) > 1 and not of_trace and self._differ(found):
+            say_once(
+                f"choice {key}",
+                "%d cassettes answer %s %s differently; without the trace id the first is served",
+                len(found),
+                inbound.method,
+                inbound.target.split("?")[0],
+            )
+        return Choice(of_trace or found, self.looked_in)
+
+    @staticmethod
+    def _asks(each: Card, inbound: Inbound) -> bool:
+        kept = each.cassette.inbound
+        return kept is not None and (kept.type, kept.method) == (inbound.type, inbound.method)
+
+    @staticmethod
+    def _differ(found: list[Card]) -> bool:
+        """Whether cassettes of requests with equal bodies answered differently."""
+        answers: dict[bytes, set[tuple[int | None, bytes]]] = {}
+        for each in found:
+            inbound = each.cassette.inbound
+            if inbound is not None:
+                sent = b"".join(each.raw(inbound.request.body)) if inbound.request.body is not None else b""
+                got = b"".join(each.raw(inbound.result.body)) if inbound.result.body is not None else b""
+                answers.setdefault(sent, set()).add((inbound.result.status, got))
+        return any(len(v) > 1 for v in answers.values())
+
+    def known(self, plugin: Plugin) -> list[Event]:
+        """Returns what any cassette knows of the plugin's connections."""
+        return self.shared.get(plugin.name, [])
+
+
+def name_of(path: Path) -> str:
+    """Returns how messages name a cassette: relative to the working folder where it lies beneath it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,166 @@
+"""Finds the session that a call belongs to: in the OTel context, by span, or the process's own.
+
+A session is everything that belongs to one inbound call. There are two kinds, the recorder's and the player's; both give
+each plugin a `Side`, and nothing else here or in the wrappers asks which kind it is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from opentelemetry import context, trace
+
+from timetracer.engine.drivers import Core
+from timetracer.engine.links import Link
+from timetracer.plugin import Call, Exchange, Inbound, Open, Plugin, Send, Visit
+
+SESSION_KEY = "timetracer-session"
+SILENT_KEY = "timetracer-silent"
+"""Names of the plugins that are silent: a call of their owner is under way."""
+
+
+class Side(Protocol):
+    """What happens to a plugin's calls in a session: recorded, answered, or let through. None: the real function runs."""
+
+    stand_in: bool
+
+    def exchange(self, plugin: Plugin, role: Exchange, call: Call) -> Core | None: ...
+
+    def send(self, plugin: Plugin, role: Send, call: Call, link: Link) -> Core | None: ...
+
+    def open(self, plugin: Plugin, role: Open, call: Call, link: Link | None) -> Core | None: ...
+
+    def known(self, plugin: Plugin, role: Open, call: Call) -> Any: ...
+
+
+class Session(Protocol):
+    """One inbound call, its events and its spans."""
+
+    task_counts: dict[str, int]
+    closed: bool
+
+    def side(self, plugin: Plugin) -> Side | None:
+        """Returns what happens to this plugin's calls; None to let them pass unseen."""
+
+    def visit(self, inbound: Inbound) -> Visit:
+        """Notes what came in."""
+
+    def hold(self) -> None:
+        """Keeps the session open until the same number of `release` calls came."""
+
+    def release(self) -> None:
+        """Ends one hold; the last one completes the session."""
+
+    def span_started(self, span: Any) -> None:
+        """Notes a span that began in this session."""
+
+    def span_ended(self, span: Any) -> None:
+        """Takes a finished span."""
+
+    def attributes(self) -> dict[str, Any]:
+        """Returns the `timetracer.*` attributes of the root span."""
+
+
+class Admission(Protocol):
+    """Decides what comes in: returns a new session for it, or None to let it pass unseen."""
+
+    def admit(self, inbound: Inbound | None, span: Any) -> Session | None: ...
+
+    def claim(self, session: Any, inbound: Inbound) -> Session | None:
+        """Gives a session that a root span opened to what came in; None where that is excluded."""
+
+
+class Sessions:
+    """The sessions of this process, and how to find the one a call belongs to.
+
+    Attributes:
+        admission: opens sessions for inbound calls; None while timetracer is off.
+        process: the session of calls that belong to no inbound call; None to let them pass.
+        orphan: returns the session that an orphan (a call whose context was lost) joins, or None.
+    """
+
+    def __init__(self) -> None:
+        self.admission: Admission | None = None
+        self.process: Session | None = None
+        self.orphan: Callable[[], Session | None] = lambda: None
+        self.by_span: dict[int, Session] = {}
+        self.lock = threading.Lock()
+        self.searching = False  # whether a call without a session in its context may have one all the same
+
+    def arm(self, *, admission: Admission | None, process: Session | None, orphan: Callable[[], Session | None] | None) -> None:
+        """Turns the process's mode on (or, with nothing given, off)."""
+        self.admission, self.process = admission, process
+        self.orphan = orphan or (lambda: None)
+        self.searching = bool(admission or process or orphan)
+
+    def current(self) -> Session | None:
+        """Returns the session of the running code, by context, span, or as an orphan."""
+        found: Session | None = context.get_current().get(SESSION_KEY)  # type: ignore[assignment]
+        return found if found is not None or not self.searching else self._search()
+
+    def side(self, plugin: Plugin) -> Side | None:
+        """Returns what happens to a call of `plugin` made here and now. On the path of every call: keep it short."""
+        here = context.get_current()
+        session: Any = here.get(SESSION_KEY)
+        if session is None:
+            if not self.searching:
+                return None
+            session = self._search()
+            if session is None:
+                return None
+        if "suppress_instrumentation" in here and here["suppress_instrumentation"]:
+            return None
+        silent: Any = here.get(SILENT_KEY)
+        if silent is not None and plugin.name in silent:
+            return None
+        return session.side(plugin)  # type: ignore[no-any-return]
+
+    def _search(self) -> Session | None:
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            found = self.by_span.get(span.span_id)
+            if found is not None:
+                return found
+        return self.orphan() or self.process
+
+    def rankable(self) -> Session | None:
+        """Returns the session in whose lanes a task created here counts; None beneath a captured call."""
+        here = context.get_current()
+        session: Any = here.get(SESSION_KEY)
+        if session is None and self.searching:
+            session = self.by_span.get(trace.get_current_span().get_span_context().span_id)
+        return None if session is None or SILENT_KEY in here else session
+
+    def begin(self, inbound: Inbound | None, span: Any) -> Session | None:
+        """Opens a session for what came in, or for a root span that nobody claimed."""
+        return None if self.admission is None else self.admission.admit(inbound, span)
+
+
+SESSIONS = Sessions()
+"""The sessions of this process."""
+
+
+@contextmanager
+def current(session: Session | None) -> Iterator[None]:
+    """Makes `session` the current one inside the block."""
+    token = context.attach(context.set_value(SESSION_KEY, session))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+@contextmanager
+def silenced(names: frozenset[str]) -> Iterator[None]:
+    """Keeps the named plugins silent inside the block, besides those that are already."""
+    before: Any = context.get_value(SILENT_KEY) or frozenset()
+    token = context.attach(context.set_value(SILENT_KEY, before | names))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+

@@ -1,0 +1,35 @@
+"""Finished spans as a cassette keeps them, and which span is a local root."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timetracer.cassette import model
+
+
+def is_local_root(span: Any) -> bool:
+    """Whether a span begins a trace in this process: it has no parent, or a remote one."""
+    parent = getattr(span, "parent", None)
+    return parent is None or bool(parent.is_remote)
+
+
+def describe_span(span: Any, epoch: int) -> model.Span:
+    """Returns a finished SDK span as data; `epoch` is the session's start in nanoseconds."""
+    start = span.start_time or epoch
+    return model.Span(
+        span_id=f"{span.context.span_id:016x}",
+        name=span.name,
+        kind=span.kind.name,
+        parent_id=None if span.parent is None else f"{span.parent.span_id:016x}",
+        start_offset_ms=round((start - epoch) / 1e6, 3),
+        duration_ms=round(((span.end_time or start) - start) / 1e6, 3),
+        status=span.status.status_code.name,
+        status_message=span.status.description,
+        attributes={k: _plain(v) for k, v in (span.attributes or {}).items()},
+        events=[{"name": e.name, "attributes": {k: _plain(v) for k, v in (e.attributes or {}).items()}} for e in span.events],
+        scope=span.instrumentation_scope.name if span.instrumentation_scope else None,
+    )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

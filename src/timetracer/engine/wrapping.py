@@ -1,0 +1,186 @@
+"""Puts a plugin's wrappers in place: beneath OTel's, once per process, inert when the plugin is disabled."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import wrapt
+
+from timetracer.engine.drivers import adrive, drive, gdrive
+from timetracer.engine.guard import guard
+from timetracer.engine.roles import CORES
+from timetracer.errors import ConfigError
+from timetracer.plugin import Call, Patch, Plugin
+
+
+@dataclass(slots=True)
+class Installed:
+    """A plugin whose wrappers are in place.
+
+    Attributes:
+        enabled: whether they do anything.
+        missing: targets that this version of the library should have and has not.
+    """
+
+    plugin: Plugin
+    enabled: bool = True
+    missing: list[str] = field(default_factory=list)
+    _undo: list[Callable[[], None]] = field(default_factory=list)
+
+    def remove(self) -> None:
+        """Takes the wrappers away again, where nobody wrapped them since."""
+        while self._undo:
+            self._undo.pop()()
+
+
+_installed: dict[str, Installed] = {}
+
+
+def installed() -> dict[str, Installed]:
+    """Returns the plugins whose wrappers are in place, by name."""
+    return dict(_installed)
+
+
+def install(plugin: Plugin) -> Installed:
+    """Wraps what `plugin` names; a second time enables it again.
+
+    Raises:
+        ConfigError: another plugin has the same name.
+    """
+    present = _installed.get(plugin.name)
+    if present is not None:
+        if present.plugin != plugin:
+            raise ConfigError("timetracer_plugin", plugin.name, "a name that no other plugin has")
+        present.enabled = True
+        return present
+    state = _installed[plugin.name] = Installed(plugin)
+    for patch in plugin.patches:
+        _apply(state, patch)
+    return state
+
+
+def disable(name: str) -> None:
+    """Makes a plugin's wrappers inert."""
+    if name in _installed:
+        _installed[name].enabled = False
+
+
+def remove_all() -> None:
+    """Takes every wrapper away, for tests."""
+    while _installed:
+        _installed.popitem()[1].remove()
+
+
+def _apply(state: Installed, patch: Patch) -> None:
+    module, _, path = patch.target.partition(":")
+    *outer, name = path.split(".")
+    try:
+        owner: Any = importlib.import_module(module)
+        for part in outer:
+            owner = getattr(owner, part)
+        present = inspect.getattr_static(owner, name)
+    except (ImportError, AttributeError):
+        if patch.since is None:
+            state.missing.append(patch.target)
+        return
+    if isinstance(present, wrapt.ObjectProxy):
+        _slide_beneath(state, patch, present, in_class=bool(outer))
+        return
+    own = name in vars(owner)
+    wrapped = wrap(state, patch, present, in_class=bool(outer))
+    setattr(owner, name, wrapped)
+
+    def undo() -> None:
+        if vars(owner).get(name) is wrapped:
+            if own:
+                setattr(owner, name, present)
+            else:
+                delattr(owner, name)
+
+    state._undo.append(undo)
+
+
+def _slide_beneath(state: Installed, patch: Patch, outer: Any, *, in_class: bool) -> None:
+    """Goes beneath a wrapper that was there first, so that its span is current in ours and is made in replay, too."""
+    while isinstance(outer.__wrapped__, wrapt.ObjectProxy):
+        outer = outer.__wrapped__
+    real = outer.__wrapped__
+    outer.__wrapped__ = wrap(state, patch, real, in_class=in_class)
+
+    def undo() -> None:
+        outer.__wrapped__ = real
+
+    state._undo.append(undo)
+
+
+def wrap(state: Installed, patch: Patch, present: Any, *, in_class: bool) -> Any:
+    """Returns the wrapper of one function: of the same kind (sync, async, generator; method, class method), and signature."""
+    unwrap = present.__func__ if isinstance(present, (classmethod, staticmethod)) else present
+    bound = in_class and not isinstance(present, staticmethod)
+    wrapper = _wrapper(state, patch, unwrap, bound)
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+        if hasattr(unwrap, attribute):
+            setattr(wrapper, attribute, getattr(unwrap, attribute))
+    try:
+        wrapper.__signature__ = inspect.signature(unwrap)
+    except (ValueError, TypeError):
+        pass  # a C function without a signature
+    # No __wrapped__: OTel's pymemcache instrumentor makes no span over a function that has one.
+    return type(present)(wrapper) if isinstance(present, (classmethod, staticmethod)) else wrapper
+
+
+def _wrapper(state: Installed, patch: Patch, real: Callable[..., Any], bound: bool) -> Any:
+    begin = _beginning(state, patch)
+    split = _split_method if bound else _split_function
+
+    if inspect.iscoroutinefunction(real):
+
+        async def coroutine(*args: Any, **kwargs: Any) -> Any:
+            call, run = split(real, args, kwargs)
+            call, core = begin(call)
+            return await (run(*call.args, **call.kwargs) if core is None else adrive(core, call, run))
+
+        return coroutine
+
+    if inspect.isgeneratorfunction(real):
+
+        def generator(*args: Any, **kwargs: Any) -> Any:
+            call, run = split(real, args, kwargs)
+            call, core = begin(call)
+            return (yield from (run(*call.args, **call.kwargs) if core is None else gdrive(core, call, run)))
+
+        return generator
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        call, run = split(real, args, kwargs)
+        call, core = begin(call)
+        return run(*call.args, **call.kwargs) if core is None else drive(core, call, run)
+
+    return function
+
+
+def _beginning(state: Installed, patch: Patch) -> Callable[[Call], tuple[Call, Any]]:
+    plugin, role, prepare = state.plugin, patch.role, patch.prepare
+    core = CORES[type(role)] if role is not None else None
+
+    def begin(call: Call) -> tuple[Call, Any]:
+        if not state.enabled:
+            return call, None
+        if prepare is not None:
+            with guard(f"{plugin.name}: preparing a call"):
+                call = prepare(call)
+        return call, None if core is None else core(plugin, role, call)
+
+    return begin
+
+
+def _split_method(real: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, Callable[..., Any]]:
+    return Call(args[0], args[1:], kwargs), real.__get__(args[0])
+
+
+def _split_function(real: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, Callable[..., Any]]:
+    return Call(None, args, kwargs), real
