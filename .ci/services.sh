@@ -6,7 +6,9 @@ ci_folder=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 
 # Where the collector is kept between runs. tests/services.py looks in the same place.
 timetracer_cache() {
-  printf '%s\n' "${TIMETRACER_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/timetracer}"
+  # With HOME unset, ~ is what the password database says, as in Python.
+  local home=~
+  printf '%s\n' "${TIMETRACER_CACHE:-${XDG_CACHE_HOME:-$home/.cache}/timetracer}"
 }
 
 # Try a command some times, waiting longer each time: package mirrors fail now and then.
