@@ -1,0 +1,133 @@
+"""Keeps secrets out of cassettes: finds the values that are secret, and puts replacements, or sealed tokens, in place.
+
+A value that is secret anywhere is replaced wherever it occurs. It is classed once, by the name it goes by
+(`secrets_rules`, `secret_positions`) or by its shape, and gets one replacement of the same shape and length a cassette.
+Replacements are random, so that they tell nothing; they are listed in the cassette, so that a second pass knows them.
+
+How far a secret reaches: 8 characters or more, everywhere; 4 to 7, only between characters that are neither letters nor
+digits; shorter ones and short numbers, only where they were found. Words (`admin`, `password123`) also need to stand
+alone, and stay wherever the document uses them as a key or in a path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from timetracer.cassette.encryption import seal_text, seal_value
+from timetracer.cassette.model import Cassette, Draw
+from timetracer.cassette.replacements import Replacements
+from timetracer.cassette.secret_positions import Positions
+from timetracer.cassette.secrets_rules import Names, shaped
+from timetracer.errors import ConfigError
+
+Mode = Literal["redact", "seal", "keep"]
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Cassette)
+_SECRET_SOURCES = ("secrets", "SystemRandom", "urandom", "getrandom")
+
+
+class Redactor:
+    """Writes cassettes without their secrets.
+
+    Args:
+        mode: `redact` replaces secrets for good; `seal` puts them in sealed, to be opened with the key; `keep` leaves them.
+        fields: further names of secret values, in whole words (`shoe size` finds `shoeSize`).
+        keep: names whose values are left alone.
+        key: 32 bytes, for `seal`.
+    """
+
+    def __init__(
+        self, mode: Mode = "redact", *, fields: Iterable[str] = (), keep: Iterable[str] = (), key: bytes | None = None
+    ) -> None:
+        if mode == "seal" and key is None:
+            raise ConfigError("TIMETRACER_SECRETS", mode, "seal needs a key: set TIMETRACER_ENCRYPTION_KEY or _KEY_FILE")
+        self._mode = mode
+        self._key = key
+        self._names = Names(fields, keep)
+
+    def dump(self, cassette: Cassette, dump: Callable[[Cassette], bytes]) -> bytes:
+        """Returns the document of a cassette, redacted. The cassette itself stays as it is.
+
+        Args:
+            cassette: finished, its values encoded and its bodies packed.
+            dump: writes a cassette as JSON whose strings are escaped as msgspec does.
+        """
+        return self.redact(cassette).write(dump)
+
+    def redact(self, cassette: Cassette) -> Redacted:
+        """Returns the cassette with the replacements in it, ready to be written."""
+        if self._mode == "keep":
+            return Redacted(cassette, None)
+        document = _ENCODER.encode(cassette)
+        copy = _DECODER.decode(document)
+        key = self._key if self._mode == "seal" else None
+        if key is None:
+            found = Replacements(copy.replacements)
+            positions = Positions(self._names, found)
+        else:
+            found = Replacements(copy.replacements, lambda text: seal_text(_ENCODER.encode(text)[1:-1], key))
+            positions = Positions(self._names, found, lambda value: seal_value(_ENCODER.encode(value), key))
+        for fragment in shaped(document):
+            found.put(msgspec.json.decode(b'"' + fragment + b'"', type=str))
+        positions.cassette(copy)
+        positions.blobs()
+        copy.draws = [_draw(draw, found, key) for draw in copy.draws]
+        if key is None:
+            copy.replacements = found.found()
+        trace = copy.trace
+        found.leave(x for x in (trace.trace_id, trace.root_id, trace.parent_id, *(s.span_id for s in copy.spans)) if x)
+        return Redacted(copy, found)
+
+
+class Redacted:
+    """A cassette whose secrets are replaced where they were found, and what it takes to replace them everywhere.
+
+    Attributes:
+        cassette: a copy, unless nothing was to be done.
+    """
+
+    __slots__ = ("_found", "cassette")
+
+    def __init__(self, cassette: Cassette, found: Replacements | None) -> None:
+        self.cassette = cassette
+        self._found = found
+
+    def write(self, dump: Callable[[Cassette], bytes]) -> bytes:
+        """Returns the document with every secret replaced wherever it occurs."""
+        document = dump(self.cassette)
+        return document if self._found is None else self._found.everywhere(document)
+
+    def body(self, data: bytes) -> bytes:
+        """Returns the bytes of a side file with this cassette's secrets replaced."""
+        return data if self._found is None else self._found.within(data)
+
+    def text(self, text: str) -> str:
+        """Returns a text (a log record, a span attribute) with this cassette's secrets replaced."""
+        return self.body(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+
+def _draw(draw: Draw, found: Replacements, key: bytes | None) -> Draw:
+    """Returns what may be kept of drawn entropy: what was drawn for secrets would let a reader make them again."""
+    if not draw.values:
+        return draw
+    if key is not None:
+        whole: Any = seal_value(_ENCODER.encode(draw.values)[1:-1], key)
+        return draw if isinstance(draw.values[0], dict) and "$sealed" in draw.values[0] else _drew(draw, [whole])
+    if "uuid" in draw.source.lower():
+        return _drew(draw, []) if any(found.holds(text) for value in draw.values for text in _uuids(value)) else draw
+    return _drew(draw, []) if any(source in draw.source for source in _SECRET_SOURCES) else draw
+
+
+def _drew(draw: Draw, values: list[Any]) -> Draw:
+    return Draw(lane=draw.lane, source=draw.source, values=values)
+
+
+def _uuids(value: Any) -> Iterable[str]:
+    text = next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else value
+    if isinstance(text, str):
+        plain = text.replace("-", "").lower()
+        yield from (text, plain, f"{plain[:8]}-{plain[8:12]}-{plain[12:16]}-{plain[16:20]}-{plain[20:]}")

@@ -1,0 +1,326 @@
+"""Makes what stands for a secret, of the same shape and length, and puts it wherever the secret occurs in a document."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import json
+import re
+import secrets
+import string
+from collections.abc import Callable, Iterable
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+import msgspec
+
+from timetracer.cassette.secrets_rules import PREFIX, is_card, luhn
+
+ANYWHERE = 8  # a secret of so many characters is replaced wherever it occurs
+AT_BOUNDARIES = 4  # a shorter one between characters that are neither letters nor digits; else only where it was found
+_ONE_BY_ONE = 64  # more needles than this are looked for together
+
+_CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
+_CLASS = {char: chars for chars in _CLASSES for char in chars}
+_HEX_CLASS = _CLASS | {char: chars for chars in ("abcdef", "ABCDEF") for char in chars}
+_HEX = re.compile(r"[0-9a-f\-]+|[0-9A-F\-]+")  # a UUID stays one
+_WORD_LIMIT = 24
+_MARKS = "!$*-.^~"  # equally long in JSON, and safe in URLs as far as any is
+_WORDY = re.compile(r"(?:[a-z]+|[A-Z][a-z]*|[A-Z]+)(?:[_.\- ](?:[a-z]+|[A-Z][a-z]*|[A-Z]+))*[_.\-]?\d{0,4}")
+_EMPTY = re.compile(r"([*•xX.\-_ #?])\1*|(?i:none|null|true|false|undefined|redacted|\[redacted\]|\[filtered\])|")
+_TIMES = ("exp", "iat", "nbf", "auth_time", "typ", "alg")
+_JSON_LEAF = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|(?<=[:,\[\s])-?\d+(?=[,}\]\s])')
+
+Replace = Callable[[str], str]
+
+
+def is_empty(text: str) -> bool:
+    """Tells whether a text in a secret's place is none: empty, `null`, or masked already (`****`)."""
+    return _EMPTY.fullmatch(text) is not None
+
+
+def like(secret: str) -> str:
+    """Returns a random text of the shape of `secret`: the same length, letters for letters, a JWT for a JWT."""
+    if secret.startswith("eyJ") and secret.count(".") == 2 and (token := _jwt(secret)):
+        return token
+    if secret.startswith("-----BEGIN"):
+        return "".join(_letters(x) if "-----" not in x else x for x in re.split(r"(-----[^-]+-----|\\[nr])", secret))
+    digits = re.sub(r"[ -]", "", secret)
+    if digits.isascii() and digits.isdigit() and is_card(digits):
+        return _card(secret, digits)
+    prefix = PREFIX.match(secret)
+    start = prefix.end() if prefix else 0
+    return secret[:start] + _letters(secret[start:])
+
+
+def _letters(text: str) -> str:
+    marks = sum(char.isalnum() for char in text) * 2 < len(text)  # the marks are the secret
+    classes = _HEX_CLASS if len(text) >= 16 and _HEX.fullmatch(text) else _CLASS
+    return "".join(_letter(char, index, marks, classes) for index, char in enumerate(text))
+
+
+def _letter(char: str, index: int, marks: bool, classes: dict[str, str]) -> str:
+    chars = classes.get(char)
+    if chars is not None:  # a number must not begin with 0
+        return secrets.choice("123456789" if index == 0 and char in "123456789" else chars)
+    if char < "\x80":
+        return secrets.choice(_MARKS) if marks and char.isprintable() and char not in "\"\\/ " else char
+    if not char.isalnum() and not marks:
+        return char
+    size = len(char.encode("utf-8", "surrogatepass"))  # as many bytes, so that Content-Length stays true
+    if size == 2:
+        return chr(secrets.choice(range(0xE0, 0xF6)))
+    return chr(secrets.choice(range(0x4E00, 0x9FA5) if size == 3 else range(0x20000, 0x2A000)))
+
+
+def _card(secret: str, digits: str) -> str:
+    middle = "".join(secrets.choice(string.digits) for _ in digits[6:-1])
+    made = iter(digits[:6] + middle + luhn(digits[:6] + middle))
+    return "".join(next(made) if char.isdigit() else char for char in secret)
+
+
+def _jwt(secret: str) -> str | None:
+    head, payload, signature = secret.split(".")
+    try:
+        text = base64.urlsafe_b64decode(payload + "==").decode()
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    times = [found.span(1) for found in re.finditer(rf'"(?:{"|".join(_TIMES)})"\s*:\s*(-?\d+|"[^"]*")', text)]
+
+    def leaf(found: re.Match[str]) -> str:
+        if found[2] or "\\" in found.group() or any(start <= found.start() < end for start, end in times):
+            return found.group()
+        return _letters(found.group()) if found[1] is None else f'"{_letters(found[1])}"'
+
+    made = base64.urlsafe_b64encode(_JSON_LEAF.sub(leaf, text).encode()).decode().rstrip("=")
+    return f"{head}.{made}.{_letters(signature)}"
+
+
+class Replacements:
+    """The secrets of one cassette and what stands for each: one replacement a secret, distinct for distinct ones.
+
+    Args:
+        listed: what an earlier pass put in; it is left as it is.
+        make: gives what stands for a secret, instead of a text of its shape (sealing).
+    """
+
+    def __init__(self, listed: Iterable[str] = (), make: Replace | None = None) -> None:
+        self.listed = list(listed)
+        self.made: dict[str, str] = {}
+        self.forms: dict[str, str] = {}  # other spellings of secrets, as found
+        self._known = set(self.listed)
+        self._text = "\0".join(self.listed)
+        self._make = make
+
+    def put(self, secret: str) -> str:
+        """Returns what stands for `secret`, which is a secret from now on."""
+        made = self.made.get(secret)
+        if made is not None:
+            return made
+        if secret in self._known or is_empty(secret) or (len(secret) >= AT_BOUNDARIES and secret in self._text):
+            return secret
+        if self._make is not None:
+            made = secret if secret.startswith("ttsealed:") else self._make(secret)
+        else:
+            made = like(secret)
+            for _ in range(40):
+                if made != secret and made not in self._known and made not in self.made:
+                    break
+                made = like(secret)
+        if made != secret:
+            self.made[secret] = made
+            self._known.add(made)
+        return made
+
+    def put_encoded(self, raw: str) -> str:
+        """Returns what stands for a percent-encoded secret, encoded as it was."""
+        plain = unquote_plus(raw)
+        if "%" not in raw and "+" not in raw or plain == raw or "�" in plain:
+            return self.put(raw)
+        made = self.put(plain)
+        if made == plain:
+            return raw
+        encoded = self.form(raw, "" if self._make is not None else _encode_alike(raw, plain, made))
+        if "+" in raw and "%" not in raw:  # as likely not encoded at all
+            self.put(raw)
+        return encoded
+
+    def form(self, raw: str, made: str) -> str:
+        """Takes another spelling of a secret, and its replacement spelled alike; returns what stands for it."""
+        if raw == made or raw.startswith("ttsealed:"):
+            return raw
+        if raw not in self.forms:
+            self.forms[raw] = made if self._make is None else self._make(raw)
+        return self.forms[raw]
+
+    def found(self) -> list[str]:
+        """Returns all replacements, those of earlier passes first."""
+        return [*self.listed, *self.made.values()]
+
+    def everywhere(self, document: bytes) -> bytes:
+        """Returns the JSON document with every secret replaced wherever it may be taken for itself.
+
+        Words are left where they also are structure: a password `admin` is replaced where it was found, but the path
+        `/admin/` and a key `admin` stay. See `_reach`.
+        """
+        if not self.made and not self.forms:
+            return document
+        needles: dict[bytes, bytes] = {}
+        bounded: dict[bytes, bytes] = {}
+        for secret, made in self.made.items():
+            reach = _reach(secret, document)
+            if reach is not None:
+                (needles if reach else bounded).update(self._spellings(secret, made, reach))
+        for raw, made in self.forms.items():
+            if len(raw) >= ANYWHERE:
+                needles.setdefault(_escaped(raw), _escaped(made))
+        if bounded:
+            document = _replace_bounded(document, bounded)
+        if len(needles) > _ONE_BY_ONE:
+            return _replace_together(document, needles)
+        for needle in sorted(needles, key=len, reverse=True):
+            document = document.replace(needle, needles[needle])
+        return document
+
+    def within(self, data: bytes) -> bytes:
+        """Returns bytes that are no JSON document (a decoded blob, a side file) with the long secrets replaced."""
+        pairs = {
+            write(secret).encode("utf-8", "surrogatepass"): write(made).encode("utf-8", "surrogatepass")
+            for secret, made in self.made.items()
+            if len(secret) >= ANYWHERE and not (_WORDY.fullmatch(secret) and len(secret) <= _WORD_LIMIT)
+            for write in _WRITERS
+        }
+        for needle in sorted(pairs, key=len, reverse=True):
+            data = data.replace(needle, pairs[needle])
+        return data
+
+    def leave(self, texts: Iterable[str]) -> None:
+        """Forgets texts that name the cassette's own parts."""
+        for text in texts:
+            self.made.pop(text, None)
+
+    def holds(self, text: str) -> bool:
+        """Tells whether a text is one of the secrets."""
+        return text in self.made
+
+    def _spellings(self, secret: str, made: str, anywhere: bool) -> dict[bytes, bytes]:
+        """Returns how a secret may be written in the document, each with its replacement written alike."""
+        pairs: dict[bytes, bytes] = {}
+        for write in _WRITERS if anywhere else _WRITERS[:1]:
+            spelled = write(secret)
+            if spelled == secret and write is not _json:
+                continue
+            stands = self._make(spelled) if self._make is not None else write(made)
+            pairs.setdefault(_escaped(spelled), _escaped(stands))
+        return pairs
+
+
+def _escaped(text: str) -> bytes:
+    return msgspec.json.encode(text)[1:-1]
+
+
+def _json(text: str) -> str:
+    return text
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode().rstrip("=")
+
+
+def _base64_url(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _lower_quote(text: str) -> str:
+    return re.sub("%..", lambda found: found.group().lower(), quote(text, safe=""))
+
+
+_WRITERS: tuple[Replace, ...] = (
+    _json,
+    _base64,
+    _base64_url,
+    quote,
+    quote_plus,
+    _lower_quote,
+    lambda text: quote(text, safe=""),
+    lambda text: quote(text, safe="~()*!.'"),  # JavaScript's encodeURIComponent
+    html.escape,
+    lambda text: repr(text)[1:-1],
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: _escaped(text).decode(),  # JSON within JSON
+)
+
+
+def _encode_alike(raw: str, plain: str, made: str) -> str:
+    units = re.findall(r"(?:%[0-9A-Fa-f]{2})+|[^%]|%", raw)
+    out, at = [], 0
+    for unit in units:
+        size = len(unquote(unit)) if unit != "+" else 1
+        part = made[at : at + size]
+        out.append(unit if part == plain[at : at + size] else quote(part, safe="!$*"))
+        at += size
+    return "".join(out)
+
+
+def _reach(secret: str, document: bytes) -> bool | None:
+    """Tells where a secret is replaced: anywhere (True), between other characters (False), where it was found (None).
+
+    Short digits would hit years, ports and ids. A word is one only on its own, and not at all where the document uses
+    it as a key, a path segment or a dotted or spaced name: then it is no more secret there than any word.
+    """
+    if len(secret) < AT_BOUNDARIES:
+        return None
+    number = secret.replace(".", "").replace("-", "").isdigit()
+    if number and len(secret) < ANYWHERE:
+        return None
+    if _WORDY.fullmatch(secret) and len(secret) <= _WORD_LIMIT:
+        word = re.escape(_escaped(secret))
+        used = re.search(rb'"(?:[^"\\\s]*[._\-/: ])?' + word + rb'(?:[._\-/: ][^"\\]*)?"\s*:|/' + word + rb"[/?\"#]", document)
+        return None if used or secret in _STRUCTURE else False
+    if number:
+        return False if len(secret) < 16 else True
+    return len(secret) >= ANYWHERE
+
+
+_STRUCTURE = frozenset(
+    "complete partial error compact spaced json text base64 http.client http.server db.query cache.command aws.call "
+    "task.publish task.run GET POST PUT PATCH DELETE HEAD OPTIONS SELECT INSERT UPDATE UNSET INTERNAL CLIENT SERVER "
+    "PRODUCER CONSUMER".split()
+)
+
+
+def _alternatives(needles: Iterable[bytes]) -> bytes:
+    return b"|".join(re.escape(needle) for needle in sorted(needles, key=len, reverse=True))
+
+
+def _replace_bounded(document: bytes, needles: dict[bytes, bytes]) -> bytes:
+    """Replaces between characters that are no letters or digits; an escape (`\\n`) before it is such a character."""
+    for needle, made in needles.items():
+        if needle in document:
+            pattern = rb"(?:(?<![\w.\-])|(?<=\\[nrt])|(?<=[.\-](?<![\d\w][.\-])))" + re.escape(needle) + rb"(?![\w\-]|\.\d)"
+            document = re.sub(pattern, lambda found, made=made: made, document)  # type: ignore[misc]
+    return document
+
+
+def _replace_together(document: bytes, needles: dict[bytes, bytes]) -> bytes:
+    """Replaces many needles in one pass, over a tree of their beginnings."""
+    pattern = re.compile(_tree(sorted(needles, key=len, reverse=True), 0))
+    return pattern.sub(lambda found: needles[found.group()], document)
+
+
+def _tree(needles: list[bytes], depth: int) -> bytes:
+    if len(needles) <= 3 or depth > 40 or any(len(needle) <= depth for needle in needles):
+        return b"|".join(re.escape(needle[depth:]) for needle in needles)
+    groups: dict[bytes, list[bytes]] = {}
+    for needle in needles:
+        groups.setdefault(needle[depth : depth + 1], []).append(needle)
+    return b"|".join(re.escape(head) + b"(?:" + _tree(group, depth + 1) + b")" for head, group in groups.items())
+
+
+def decode_base64(text: str) -> bytes | None:
+    """Returns the bytes of a base64 text in either alphabet, padded or not; None if it is none."""
+    try:
+        return base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,408 @@
+"""Finds the secrets of one cassette by where they stand, and replaces each there: headers, JSON, forms, SQL, redis, text."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import re
+import zlib
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from timetracer.cassette.model import Body, Cassette, Event, Pairs, Result, Sent
+from timetracer.cassette.replacements import Replacements, decode_base64
+from timetracer.cassette.secrets_rules import BUNDLE, COOKIE, CREDENTIALS, PLAIN, SECRET, Names, named
+from timetracer.cassette.sql_names import names_of_parameters
+
+_BLOB, _PARAMETERS, _ROWS, _MAP, _SEALED = range(10, 15)
+_SPECIAL: Final = {"$base64": _BLOB, "params": _PARAMETERS, "rows": _ROWS, "$map": _MAP, "$sealed": _SEALED}
+_FIXED = frozenset(("$date", "$datetime", "$time", "$timedelta", "$timezone", "$repr", "$text", "$sealed", "$float"))
+_INNER = frozenset(("value", "values", "id", "key", "raw", "data", "plain", "text", "hash"))
+_ATTRIBUTES = frozenset(("path", "domain", "expires", "max-age", "samesite", "secure", "httponly", "version", "priority"))
+_SCHEME = re.compile(r"([A-Za-z][\w\-]*) +(.+)", re.DOTALL)
+_SIGNED = re.compile(r"\b(?:response|[Ss]ignature)=\"?([^\",\s]+)")
+_DJANGO_SESSION = re.compile(r"(?<=django\.contrib\.sessions\.)(?:cached_db|cache)([a-z0-9]{16,})")
+_INFLATED = 64 << 20  # a compressed blob that grows beyond this is left alone
+_END = "\x1f\n"  # ends each text among the running texts
+
+
+class Positions:
+    """One walk over a cassette, which it changes: hand it a copy.
+
+    Args:
+        names: what each name says of its value.
+        found: takes the secrets, gives what stands for them.
+        seal: gives what stands for a secret that is no string; None: a number of the same length.
+    """
+
+    def __init__(self, names: Names, found: Replacements, seal: Callable[[Any], Any] | None = None) -> None:
+        self._names = names
+        self._found = found
+        self._seal = seal
+        self._texts: list[tuple[Any, Any, str]] = []
+        self._blobs: list[tuple[Any, Any, bytes, Callable[[bytes], bytes]]] = []
+        names.update(_SPECIAL)
+
+    def cassette(self, cassette: Cassette) -> None:
+        """Replaces every secret that is known by its position, and those inside base64 wherever they are known from."""
+        if (inbound := cassette.inbound) is not None:
+            self._text(inbound, "target", inbound.target)
+            self._text(inbound, "traceback", inbound.traceback)
+            self._node(inbound.fields)
+            self._sent(inbound.request)
+            self._result(inbound.result)
+        for event in (*cassette.events, *cassette.shared.values()):
+            self._event(event)
+        for span in cassette.spans:
+            self._node(span.attributes)
+            self._text(span, "status_message", span.status_message)
+            for item in span.events:
+                self._node(item)
+        self._node(cassette.logs)
+        self._node(cassette.trace.resource)
+        for match in cassette.replay:
+            self._text(match, "url", match.url)
+        self._read_texts()
+
+    def blobs(self) -> None:
+        """Replaces what is known by now inside base64."""
+        for box, key, data, pack in self._blobs:
+            made = self._found.within(data)
+            if made != data:
+                text = box[key] if isinstance(box, dict) else getattr(box, key)
+                self._set(box, key, self._found.form(text, base64.b64encode(pack(made)).decode()))
+
+    # ------------------------------------------------------------------------------------- parts of the model
+
+    def _event(self, event: Event) -> None:
+        signature, result = event.signature, event.result
+        self._text(signature, "url", signature.url)
+        self._node(signature.fields)
+        self._sent(event.request)
+        if event.type.startswith("cache"):
+            self._command(event)
+        self._result(result)
+
+    def _sent(self, sent: Sent) -> None:
+        sent.headers = self._headers(sent.headers)
+        self._body(sent.body)
+
+    def _result(self, result: Result) -> None:
+        result.headers = self._headers(result.headers)
+        self._body(result.body)
+        self._field(result, "value")
+        self._field(result, "error")
+        if result.replies is not None:
+            self._node(result.replies)
+        if result.items is not None:
+            columns = _columns(result.value) if isinstance(result.value, dict) else []
+            self._rows(result.items.values, columns)
+            self._field(result.items, "error")
+
+    def _body(self, body: Body | None) -> None:
+        if body is None:
+            return
+        self._field(body, "json")
+        if body.text is not None:
+            self._texts.append((body, "text", body.text))
+        if body.base64 is not None:
+            self._blob(body, "base64", body.base64)
+        self._field(body, "error")
+
+    def _field(self, owner: Any, name: str) -> None:
+        value = getattr(owner, name)
+        if isinstance(value, str):
+            self._text(owner, name, value)
+        elif value is not None:
+            self._node(value)
+
+    def _headers(self, pairs: Pairs) -> Pairs:
+        if not pairs:
+            return pairs
+        made: list[Any] = [list(pair) for pair in pairs]
+        self._pairs(made)
+        return made
+
+    # ------------------------------------------------------------------------------------------ JSON data
+
+    def _node(self, node: Any) -> None:
+        """Walks data of any shape. The hottest loop of redaction: nothing is looked at twice."""
+        names = self._names
+        if node.__class__ is dict:
+            for key, value in node.items():
+                kind = names[key]
+                cls = value.__class__
+                if kind == PLAIN:
+                    if cls is str:
+                        if len(value) > 9 and ("=" in value or ":" in value):
+                            self._texts.append((node, key, value))
+                    elif cls is dict or cls is list:
+                        self._node(value)
+                elif kind < _BLOB:
+                    node[key] = self._secret(value, kind)
+                else:
+                    self._special(node, key, value, kind)
+        elif node.__class__ is list:
+            if len(node) == 2 and node[0].__class__ is str and names[node[0]] in (SECRET, COOKIE, CREDENTIALS):
+                node[1] = self._secret(node[1], names[node[0]])
+                return
+            for index, value in enumerate(node):
+                cls = value.__class__
+                if cls is dict or cls is list:
+                    self._node(value)
+                elif cls is str and len(value) > 9 and ("=" in value or ":" in value):
+                    self._texts.append((node, index, value))
+
+    def _special(self, node: dict[str, Any], key: str, value: Any, kind: int) -> None:
+        if kind == _BLOB and isinstance(value, str):
+            self._blob(node, key, value)
+        elif kind == _PARAMETERS and isinstance(node.get("sql"), str):
+            self._parameters(node["sql"], _content(value))
+        elif kind == _ROWS and "columns" in node:
+            self._rows(_content(value), _columns(node))
+        elif kind == _MAP and isinstance(value, list):
+            self._pairs(value)
+        elif kind != _SEALED:
+            self._text(node, key, value) if isinstance(value, str) else self._node(value)
+
+    def _pairs(self, pairs: list[Any]) -> None:
+        for pair in pairs:
+            name = _plain(pair[0])
+            kind = self._names[name] if name is not None else PLAIN
+            if kind != PLAIN and kind < _BLOB:
+                pair[1] = self._secret(pair[1], kind)
+            elif isinstance(pair[1], str):
+                self._text(pair, 1, pair[1])
+            else:
+                self._node(pair[1])
+
+    def _secret(self, value: Any, kind: int) -> Any:
+        """Returns what stands for a value whose name says that it is secret."""
+        if isinstance(value, str):
+            if kind == COOKIE:
+                return self._cookies(value)
+            return self._credentials(value) if kind == CREDENTIALS else self._found.put(value)
+        if isinstance(value, list):
+            return [self._secret(item, kind) for item in value]
+        if isinstance(value, dict):
+            return self._bundle(value, kind)
+        if isinstance(value, int) and abs(value) >= 100:
+            if self._seal is not None:
+                self._found.put(str(abs(value)))
+                return self._seal(value)
+            return int(self._found.put(str(abs(value)))) * (1 if value > 0 else -1)
+        return value
+
+    def _bundle(self, value: dict[str, Any], kind: int) -> dict[str, Any]:
+        tag = next(iter(value)) if len(value) == 1 else ""
+        if tag.startswith("$"):
+            if tag in ("$error", "$instance", "$object", "$enum", "$escaped"):
+                self._node(value)
+            elif tag not in _FIXED:
+                value[tag] = self._secret(value[tag], kind)
+            return value
+        for key, item in value.items():
+            if (kind == BUNDLE and isinstance(item, str)) or key.lower() in _INNER:
+                value[key] = self._secret(item, SECRET)
+        self._node(value)
+        return value
+
+    def _cookies(self, header: str) -> str:
+        parts = header.split(";")
+        for index, part in enumerate(parts):
+            name, equals, value = part.partition("=")
+            bare = value.strip().strip('"')
+            if equals and name.strip().lower() not in _ATTRIBUTES and (self._names[name.strip()] or _opaque(bare)):
+                parts[index] = f"{name}={value.replace(bare, self._found.put_encoded(bare))}" if bare else part
+        return ";".join(parts)
+
+    def _credentials(self, header: str) -> str:
+        match = _SCHEME.fullmatch(header)
+        if match is None:
+            return self._found.put(header)
+        scheme, rest = match.groups()
+        if scheme.lower() == "basic" and b":" in (data := decode_base64(rest.strip()) or b""):
+            user, _, password = data.decode("latin-1").partition(":")
+            made = f"{user}:{self._found.put(password)}"
+            return f"{scheme} {self._found.form(rest, base64.b64encode(made.encode('latin-1', 'replace')).decode())}"
+        if "=" in rest.rstrip("="):  # parameters: Digest, AWS4-HMAC-SHA256
+            found = self._found
+            return header.replace(rest, _SIGNED.sub(lambda part: part[0].replace(part[1], found.put(part[1])), rest))
+        return f"{scheme} {self._found.put(rest)}"
+
+    # ------------------------------------------------------------------------------------------- SQL and redis
+
+    def _parameters(self, sql: str, values: Any) -> None:
+        names = names_of_parameters(sql)
+        if isinstance(values, dict):
+            for key, value in values.items():
+                kind = self._names[key] or self._names[names.get(key, "")]
+                self._item(values, key, value, kind)
+        elif isinstance(values, list):
+            for index, value in enumerate(values):
+                content = _content(value)
+                if isinstance(content, list) or (isinstance(content, dict) and "$" not in next(iter(content), "$")):
+                    self._parameters(sql, content)
+                else:
+                    self._item(values, index, value, self._names[names.get(str(index), "")])
+
+    def _rows(self, rows: Any, columns: list[str]) -> None:
+        kinds = [(index, self._names[name]) for index, name in enumerate(columns) if self._names[name]]
+        for row in rows if kinds and isinstance(rows, list) else ():
+            cells = _content(row)
+            if isinstance(cells, list):
+                for index, kind in kinds:
+                    if index < len(cells):
+                        cells[index] = self._secret(cells[index], SECRET if kind >= COOKIE else kind)
+        self._node(rows)
+
+    def _item(self, box: Any, key: Any, value: Any, kind: int) -> None:
+        if kind != PLAIN and kind < _BLOB:
+            box[key] = self._secret(value, kind)
+        elif isinstance(value, str):
+            self._text(box, key, value)
+        else:
+            self._node(value)
+
+    def _command(self, event: Event) -> None:
+        """Redis: keys that hold a session's id, fields and values that go by a secret name, AUTH."""
+        method = event.signature.method.upper()
+        for values in event.signature.fields.values():
+            arguments = _content(values)
+            if isinstance(arguments, list):
+                self._arguments(arguments, method)
+        event.signature.url = self._key(event.signature.url)
+        result = event.result
+        if method in ("GET", "GETDEL", "GETEX", "GETSET") and self._keyed(event.signature.url):
+            result.value = self._secret(result.value, SECRET)
+            result.replies = self._secret(result.replies, SECRET)
+
+    def _arguments(self, arguments: list[Any], method: str) -> None:
+        for index, argument in enumerate(arguments):
+            inner = _content(argument)
+            if isinstance(inner, list):
+                self._arguments(inner, str(_plain(inner[0])).upper() if inner else "")
+                continue
+            text = _plain(argument)
+            if text is None:
+                continue
+            if method in ("AUTH", "HELLO") and index == len(arguments) - 1:
+                arguments[index] = self._secret(argument, SECRET)
+            elif index + 1 < len(arguments) and (self._names[text] == SECRET or self._keyed(text)):
+                if len(arguments) > 2 or method not in ("GET", "EXPIRE", "TTL"):
+                    at = -1 if method in ("SETEX", "PSETEX") and len(arguments) - index == 3 else index + 1
+                    arguments[at] = self._secret(arguments[at], SECRET)
+            elif isinstance(argument, str):
+                arguments[index] = self._key(text)
+            else:
+                argument[next(iter(argument))] = self._key(text)
+
+    def _keyed(self, key: str) -> bool:
+        """Tells whether what is kept under this key is a secret (`user:7:otp`, `otp:7`), a session's content aside."""
+        parts = re.split(r"[:/|]", key)[-2:]
+        return any(self._names[part] == SECRET and "session" not in part.lower() for part in parts) and " " not in key
+
+    def _key(self, key: str) -> str:
+        for match in _DJANGO_SESSION.finditer(key):
+            key = key.replace(match[1], self._found.put(match[1]))
+        parts = re.split(r"([:/|])", key)
+        for index, part in enumerate(parts[:-2]):
+            if (self._names[part] or self._names[part.rstrip("s")]) and _opaque(parts[index + 2]):
+                parts[index + 2] = self._found.put(parts[index + 2])
+        return "".join(parts)
+
+    # ------------------------------------------------------------------------------------- running text, base64
+
+    def _text(self, box: Any, key: Any, text: str | None) -> None:
+        if text and ("=" in text or ":" in text):
+            self._texts.append((box, key, text))
+
+    def _read_texts(self) -> None:
+        starts, size = [], 0
+        for _, _, text in self._texts:
+            starts.append(size)
+            size += len(text) + len(_END)
+        everything = _END.join(text for _, _, text in self._texts)
+        edits: dict[int, list[tuple[int, int]]] = {}
+        for start, end in named(everything, self._names):
+            at = bisect_right(starts, start) - 1
+            size = len(self._texts[at][2])
+            edits.setdefault(at, []).append((start - starts[at], min(end - starts[at], size)))
+        for at, spans in edits.items():
+            box, key, text = self._texts[at]
+            done, pieces = 0, []
+            for start, end in sorted(spans):
+                if start >= done:
+                    pieces += [text[done:start], self._found.put_encoded(text[start:end])]
+                    done = end
+            self._set(box, key, "".join(pieces) + text[done:])
+
+    def _blob(self, box: Any, key: Any, text: str) -> None:
+        data = decode_base64(text)
+        if not data:
+            return
+        data, pack = _inflate(data)
+        self._blobs.append((box, key, data, pack))
+        try:
+            plain = data.decode()
+        except UnicodeDecodeError:
+            return
+        try:
+            self._node(msgspec.json.decode(data))
+        except (msgspec.DecodeError, RecursionError):
+            for start, end in named(plain, self._names):
+                self._found.put_encoded(plain[start:end])
+
+    @staticmethod
+    def _set(box: Any, key: Any, value: Any) -> None:
+        if isinstance(box, dict | list):
+            box[key] = value
+        else:
+            setattr(box, key, value)
+
+
+def _content(value: Any) -> Any:
+    """Returns the list or dict inside a tag (`$tuple`)."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((tag, inner),) = value.items()
+        if tag.startswith("$") and isinstance(inner, list | dict):
+            return inner
+    return value
+
+
+def _plain(value: Any) -> str | None:
+    if isinstance(value, dict) and len(value) == 1:
+        value = value.get("$bytes", value.get("$str"))
+    return value if isinstance(value, str) else None
+
+
+def _columns(node: dict[str, Any]) -> list[str]:
+    columns = _content(node.get("columns"))
+    names = []
+    for column in columns if isinstance(columns, list) else ():
+        inner = _content(column)
+        name = inner[0] if isinstance(inner, list) and inner else inner.get("name") if isinstance(inner, dict) else inner
+        names.append(_plain(name) or "")
+    return names
+
+
+def _opaque(text: str) -> bool:
+    """Tells whether a text is made for machines: long, with digits among its letters."""
+    return len(text) >= 12 and any(x.isdigit() for x in text) and any(x.isalpha() for x in text) and " " not in text
+
+
+def _inflate(data: bytes) -> tuple[bytes, Callable[[bytes], bytes]]:
+    try:
+        if data[:2] == b"\x1f\x8b":
+            inflater, pack = zlib.decompressobj(31), lambda made: gzip.compress(made, mtime=0)
+        elif data[:1] == b"\x78":
+            inflater, pack = zlib.decompressobj(), zlib.compress
+        else:
+            return data, bytes
+        plain = inflater.decompress(data, _INFLATED)
+        return (plain, pack) if inflater.eof else (data, bytes)
+    except zlib.error:
+        return data, bytes
