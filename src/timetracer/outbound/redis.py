@@ -1,8 +1,8 @@
 """Describes redis-py: commands sent and replies read on one connection, sync and asyncio from one description.
 
 The seam is the connection, beneath clients, pipelines, locks, scripts, pub/sub, Sentinel and cluster: all of those run
-for real. Replies are those of the wire (None, bool, int, float, str, bytes, list, dict, set, errors), as they are before
-any response callback.
+for real. Replies are those of the wire (None, bool, int, float, str, bytes, list, dict, set, errors), before response
+callbacks.
 
 Only the socket, the handshake and health checks are quiet. What `connect` does besides (retries, a resubscription,
 `redis_connect_func`) is captured like any other command.
@@ -122,9 +122,18 @@ def _describe_special(name: bytes, rest: list[bytes], db: object) -> Request | N
 
 def server(call: Call) -> Request:
     """Names the server of a connection about to be made."""
-    owner = call.owner
-    where = f"{owner.host}:{owner.port}" if hasattr(owner, "host") else str(getattr(owner, "path", ""))
-    return Request(type=TYPE, method="CONNECT", target=where)
+    return Request(type=TYPE, method="CONNECT", target=_address(call.owner))
+
+
+def introduction(call: Call) -> Request:
+    """Names the server that a new connection introduces itself to."""
+    return Request(
+        type=TYPE, method="HANDSHAKE", target=_address(call.owner), fields={"protocol": int(call.owner.protocol)}
+    )
+
+
+def _address(made: Any) -> str:
+    return str(getattr(made, "path", None) or f"{made.host}:{made.port}")
 
 
 # -------------------------------------------------------------------------------------------------------------- replies
@@ -161,8 +170,8 @@ def encode_error(call: Call, error: BaseException) -> Value:
 
 
 # ----------------------------------------------------------------------------------- connections, with no server behind
-# Every private name of redis-py that this file leans on is between here and the patches, or in a patch's target. Read in
-# 5.0.8, 5.2.1, 6.4.0, 7.0.1 and 8.1.0; in the sources of 8.1.0:
+# Every private name of redis-py that this file leans on is between here and the end. Read in 5.0.8, 5.2.1, 6.4.0,
+# 7.0.1 and 8.1.0; in the sources of 8.1.0:
 #   _connect, on_connect_check_health (5.x: on_connect), _send_ping, _sock, _parser
 #     https://github.com/redis/redis-py/blob/v8.1.0/redis/connection.py#L1035-L1336
 #   _close, _reader, _writer
@@ -214,10 +223,15 @@ def handshake(call: Call, real: Any, known: Value) -> None:
         for resp2, resp3 in PARSERS:
             if isinstance(made._parser, resp2):
                 made.set_parser(resp3)
+        if hasattr(made, "handshake_metadata"):  # since 5.1, sync only
+            made.handshake_metadata = known or {b"server": b"redis", b"version": b"7.4.0", b"proto": 3}
     made._parser.on_connect(made)
-    # 5.0 has no such attribute; with RESP2 it stays None. Clients look at the version, never at the connection's id.
-    if hasattr(made, "handshake_metadata"):
-        made.handshake_metadata = {b"server": b"redis", b"version": b"7.4.0", b"proto": int(made.protocol)}
+
+
+def metadata(call: Call, result: Any) -> Value:
+    """Returns what the server said of itself, without the id of this one connection."""
+    said = getattr(call.owner, "handshake_metadata", None)
+    return {key: each for key, each in said.items() if key not in (b"id", "id")} if isinstance(said, dict) else None
 
 
 def _synchronous(made: Any) -> bool:
@@ -241,7 +255,7 @@ def leave(made: Any) -> None:
 
 def _patches() -> Iterator[Patch]:
     opening = Open(stand_in=connect, describe=server, link=connection, leave=leave)
-    readying = Open(stand_in=handshake, link=connection)
+    readying = Open(stand_in=handshake, describe=introduction, encode=metadata, link=connection)
     checking = Open(stand_in=lambda call, real, known: None, link=connection)
     for module, socket_makers in (
         (redis.connection, ("Connection", "SSLConnection", "UnixDomainSocketConnection")),
