@@ -26,6 +26,10 @@ from timetracer.plugin import Headers, Inbound, Plugin, Upload, Value
 
 
 
+FULL = 1000
+"""The process's own session makes room for the next one at so many events."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What holds for every recording of this process.
@@ -57,10 +61,22 @@ class Recording:
 
     Attributes:
         path: where the cassette goes; None to name it by what came in.
+
+    Args:
+        turn_over: called once this holds `FULL` events, where nobody else would end it (the process's own).
     """
 
-    def __init__(self, terms: Terms, *, trace_id: int = 0, root_id: int = 0, parent_id: int = 0, path: str | None = None) -> None:
-        self.terms, self.path = terms, path
+    def __init__(
+        self,
+        terms: Terms,
+        *,
+        trace_id: int = 0,
+        root_id: int = 0,
+        parent_id: int = 0,
+        path: str | None = None,
+        turn_over: Callable[[Recording], None] | None = None,
+    ) -> None:
+        self.terms, self.path, self._turn_over = terms, path, turn_over
         self.trace_id, self.root_id, self.parent_id = trace_id, root_id, parent_id
         self.budget, self.body_limit = terms.budget, terms.body_limit
         self.epoch = time.time_ns()
@@ -105,13 +121,25 @@ class Recording:
         self._complete()
 
     def _complete(self) -> None:
+        self.end_here()
+        if self.wanted:
+            self.terms.completed(self)
+        else:
+            self.budget.release_bytes(self.counted())
+
+    def end_here(self) -> None:
+        """Ends the session without handing it over."""
+        self.closed = True
         self.ended = time.time_ns()
         for span_id in self._span_ids:
             self.terms.spans.pop(span_id, None)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a cassette is to be written of it: not of what is excluded, of successes where only errors are kept, of nothing."""
         if self.discarded or (self.terms.errors_only and not self.failed):
-            self.budget.release_bytes(self.counted())
-        else:
-            self.terms.completed(self)
+            return False
+        return self._turn_over is None or bool(self.takes)
 
 
     def close_now(self) -> None:
@@ -136,6 +164,8 @@ class Recording:
             return
         take.eid = len(self.takes)
         self.takes.append(take)
+        if self._turn_over is not None and len(self.takes) >= FULL:
+            self._turn_over(self)
 
     def share(self, take: Take) -> None:
         """Takes an event that belongs to a connection; once, however often it is used."""

@@ -6,7 +6,6 @@ each plugin a `Side`, and nothing else here or in the wrappers asks which kind i
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -87,7 +86,6 @@ class Sessions:
         self.process: Session | None = None
         self.orphan: Callable[[], Session | None] = lambda: None
         self.by_span: dict[int, Session] = {}
-        self.lock = threading.Lock()
         self.searching = False  # whether a call without a session in its context may have one all the same
 
     def arm(self, *, admission: Admission | None, process: Session | None, orphan: Callable[[], Session | None] | None) -> None:
@@ -95,6 +93,10 @@ class Sessions:
         self.admission, self.process = admission, process
         self.orphan = orphan or (lambda: None)
         self.searching = bool(admission or process or orphan)
+
+    def after_fork(self) -> None:
+        """Starts anew in a forked child: the parent's spans end there."""
+        self.by_span.clear()
 
     def current(self) -> Session | None:
         """Returns the session of the running code, by context, span, or as an orphan."""

@@ -1,0 +1,37 @@
+"""What OTel's launcher calls, whichever distro wins: before the instrumentors, and after them."""
+
+from __future__ import annotations
+
+from timetracer.config import TraceConfig
+from timetracer.engine.guard import say_once
+from timetracer.errors import TimetracerError
+from timetracer.runtime import process
+
+
+def pre_instrument() -> None:
+    """Starts timetracer beneath every instrumentor. Upstream: `opentelemetry.instrumentation.auto_instrumentation._load`.
+
+    The launcher swallows what is raised here. Recording, the app goes on without; replaying, `timetracer.arming` finds
+    that start-up did not come to its end, and ends the process before any app code.
+    """
+    try:
+        config = TraceConfig.from_env()
+        if config.mode != "off":
+            process.start(config)
+    except TimetracerError as error:
+        if not _replaying():
+            say_once("start", "timetracer records nothing: %s", error)
+            return
+        raise
+
+
+def post_instrument() -> None:
+    """Looks over the patches once the instrumentors are in place."""
+    if process.armed():
+        process.settle()
+
+
+def _replaying() -> bool:
+    from timetracer import arming
+
+    return arming.replaying()

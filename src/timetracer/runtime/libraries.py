@@ -1,0 +1,127 @@
+"""Finds the plugins and installs each when its library is there: at start-up if OTel instruments it, else when it is imported."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.util
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any
+
+from timetracer.engine import wrapping
+from timetracer.engine.guard import guard
+from timetracer.errors import ConfigError
+from timetracer.plugin import Plugin
+
+logger = logging.getLogger(__name__)
+
+GROUP = "timetracer_plugin"
+_INSTRUMENTOR_OF = {"aiohttp": "aiohttp-client", "botocore": "botocore"}
+_MODULE_OF = {"http_client": "http.client"}
+
+
+def discovered() -> dict[str, EntryPoint]:
+    """Returns the registered plugins by name. A name is that of the package it is about, so nothing is imported here."""
+    return {found.name: found for found in entry_points(group=GROUP)}
+
+
+def load(name: str) -> Plugin:
+    """Imports one plugin, and so its library.
+
+    Raises:
+        ConfigError: there is no such plugin, or what is registered under the name is none.
+        MissingDependencyError: its library is not installed.
+    """
+    found = discovered()
+    if name not in found:
+        raise ConfigError("plugin", name, f"one of {', '.join(sorted(found))}")
+    plugin = found[name].load()
+    if not isinstance(plugin, Plugin):
+        raise ConfigError(f"{GROUP} {name}", found[name].value, "the name of a timetracer.plugin.Plugin")
+    return plugin
+
+
+def install_present(*, strict: bool) -> None:
+    """Installs the plugins whose library is imported already or will be by OTel; the others follow when it is imported.
+
+    Args:
+        strict: an error is raised (replay) rather than noted (recording).
+    """
+    instrumented = {found.name for found in entry_points(group="opentelemetry_instrumentor")}
+    waiting: dict[str, Callable[[], None]] = {}
+    for name in discovered():
+        module = _MODULE_OF.get(name, name)
+        here = module in sys.modules
+        if here or (_INSTRUMENTOR_OF.get(name, name) in instrumented and _importable(module)):
+            _install(name, strict=strict)
+        elif _importable(module):
+            waiting[module] = lambda name=name: _install(name, strict=strict)  # type: ignore[misc]
+    _Late.wait_for(waiting)
+
+
+def _install(name: str, *, strict: bool) -> None:
+    if strict:
+        wrapping.install(load(name))
+        return
+    with guard(f"{name}: installing the plugin"):
+        wrapping.install(load(name))
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+class _Late(importlib.abc.MetaPathFinder):
+    """Runs an action once a top-level package has been imported in full, never on a half-imported one."""
+
+    def __init__(self, actions: dict[str, Callable[[], None]]) -> None:
+        self.actions = actions
+
+    @classmethod
+    def wait_for(cls, actions: dict[str, Callable[[], None]]) -> None:
+        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, cls)]
+        if actions:
+            sys.meta_path.insert(0, cls(actions))
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        action = self.actions.get(name)
+        if action is None:
+            return None
+        del self.actions[name]
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            return spec
+        spec.loader = _Loader(spec.loader, action)
+        return spec
+
+
+class _Loader(importlib.abc.Loader):
+    """The package's own loader, and then the action."""
+
+    def __init__(self, real: Any, action: Callable[[], None]) -> None:
+        self._real, self._action = real, action
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._real.create_module(spec)  # type: ignore[no-any-return]
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._real
+        module.__loader__ = self._real
+        self._real.exec_module(module)
+        self._action()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def broken() -> dict[str, list[str]]:
+    """Returns, by plugin, the targets that the installed library should have and has not."""
+    return {name: state.missing for name, state in wrapping.installed().items() if state.missing}

@@ -1,0 +1,108 @@
+"""From a finished session to a file: encode, redact, write, on the writer's thread; and from a file to a card."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+
+from timetracer.cassette import bodies, store
+from timetracer.cassette.model import Body, Cassette
+from timetracer.cassette.writer import Writer
+from timetracer.config import TraceConfig
+from timetracer.engine.guard import guard, say_once
+from timetracer.engine.measures import MEASURES
+from timetracer.engine.playing import Card
+from timetracer.engine.recording import Recording
+from timetracer.engine.selection import Library, card, name_of
+from timetracer.errors import CassetteNotFound
+from timetracer.runtime.secrets import Secrets
+
+
+class Pipeline:
+    """Writes the sessions of this process.
+
+    Attributes:
+        writer: the thread that does it, and the count of bytes on their way.
+    """
+
+    def __init__(self, config: TraceConfig) -> None:
+        self.config = config
+        self.secrets = Secrets(config)
+        self.writer: Writer[Recording] = Writer(
+            self._handle,
+            limit_bytes=config.queue_mb * 1024 * 1024,
+            guard=lambda: guard("writing a cassette"),
+            on_drop=self._dropped,
+        )
+
+    def take(self, session: Recording) -> None:
+        """Takes over a finished session; returns at once."""
+        self.writer.put(session, session.size(), counted=session.counted())
+
+    def _dropped(self, size: int) -> None:
+        MEASURES.dropped_cassettes += 1
+        say_once("dropped", "a cassette of %d bytes was dropped: TIMETRACER_QUEUE_MB is full (further ones are counted)", size)
+
+    def _handle(self, session: Recording) -> None:
+        try:
+            self.write(session)
+        except Exception:
+            MEASURES.dropped_cassettes += 1
+            raise
+
+    def write(self, session: Recording) -> Path:
+        """Writes a session now.
+
+        Raises:
+            CassetteError: the file cannot be written.
+        """
+        cassette = session.cassette()
+        if session.path is not None:
+            path = Path(session.path)
+        else:
+            path = store.cassette_path(Path(self.config.cassette_dir), cassette, compression=self.config.compression)
+        self.save(cassette, path)
+        return path
+
+    def save(self, cassette: Cassette, path: Path) -> None:
+        """Writes a cassette, its secrets dealt with."""
+        store.write_cassette(self.secrets.hidden(cassette), path, inline_limit=self.config.inline_body_kb * 1024)
+        MEASURES.cassettes += 1
+
+
+def read_card(path: Path, config: TraceConfig) -> Card:
+    """Reads one cassette, ready to answer.
+
+    Raises:
+        CassetteError: it cannot be read.
+    """
+    cassette = store.read_cassette(path, transform=Secrets(config).opened)
+    return card(name_of(path), cassette, _raw, frozenset(config.match_ignore))
+
+
+def _raw(body: Body) -> list[bytes]:
+    if body.raw is None:
+        body.raw = bodies.unpack(body)
+    return body.raw
+
+
+def read_library(where: str, config: TraceConfig) -> Library:
+    """Reads the cassettes of a file or folder.
+
+    Raises:
+        CassetteNotFound: there is none.
+        CassetteError: one cannot be read.
+    """
+    path = Path(where)
+    found = store.find_cassettes(path)
+    if not found:
+        raise CassetteNotFound(f"there is no cassette in {name_of(path)}")
+    return Library((read_card(each, config) for each in found), name_of(path))
+
+
+def default_path(config: TraceConfig, name: str) -> Path:
+    """Returns where a cassette without a path goes that belongs to no inbound call."""
+    return Path(config.cassette_dir) / date.today().isoformat() / f"{name}__{os.urandom(8).hex()}.json"
+
+

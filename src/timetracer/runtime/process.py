@@ -1,0 +1,233 @@
+"""The process as a whole: turns timetracer on and off, and composes settings, engine, plugins and telemetry."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import random
+import signal
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+
+from timetracer.config import TraceConfig
+from timetracer.engine import clock, entropy, fence, lanes
+from timetracer.engine.admission import RecordingAdmission, ReplayAdmission
+from timetracer.engine.guard import guard
+from timetracer.engine.playing import Card, Choice, Playing, Rules
+from timetracer.engine.recording import Recording, Terms
+from timetracer.engine.selection import Library
+from timetracer.engine.sessions import SESSIONS
+from timetracer.runtime import libraries
+from timetracer.runtime.pipeline import Pipeline, read_library
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 2.0
+"""At exit and at SIGTERM, cassettes on their way get so long."""
+
+_ids = random.SystemRandom()
+
+
+@dataclass(slots=True)
+class Started:
+    """What is running in this process."""
+
+    config: TraceConfig
+    pipeline: Pipeline
+    library: Library | None = None
+    process: Recording | Playing | None = None
+
+
+_started: Started | None = None
+_lock = threading.RLock()
+_hooks_in_place = False
+
+
+def started() -> Started | None:
+    """Returns what is running, or None."""
+    return _started
+
+
+def armed() -> bool:
+    """Whether start-up came to its end: in replay no app code may run before that."""
+    return _started is not None
+
+
+def start(config: TraceConfig | None = None) -> None:
+    """Turns timetracer on for this process; with another configuration, turns it over.
+
+    Args:
+        config: None for what the environment says.
+
+    Raises:
+        ConfigError: a setting is not allowed.
+        CassetteError: in replay, a cassette cannot be read.
+    """
+    global _started
+    config = TraceConfig.from_env(known_plugins=_unknown_kinds()) if config is None else config
+    with _lock:
+        if _started is not None:
+            stop()
+        logging.getLogger("timetracer").setLevel(config.log_level.upper())
+        pipeline = Pipeline(config)
+        state = Started(config, pipeline)
+        if config.mode == "record":
+            _start_recording(state)
+        elif config.mode == "replay":
+            _start_replay(state)
+        _started = state
+        _put_hooks_in_place()
+
+
+def stop() -> None:
+    """Turns timetracer off: what is recorded so far is written, every wrapper is inert."""
+    global _started
+    with _lock:
+        state, _started = _started, None
+        if state is None:
+            return
+        SESSIONS.arm(admission=None, process=None, orphan=None)
+        fence.lower()
+        with guard("closing the process's cassette"):
+            if state.process is not None:
+                state.process.close_now()
+        state.pipeline.writer.close(FLUSH_SECONDS)
+
+
+def flush(timeout: float = FLUSH_SECONDS) -> bool:
+    """Writes the cassettes that are complete; False if that took longer than `timeout` seconds."""
+    state = _started
+    return True if state is None else state.pipeline.writer.flush(timeout)
+
+
+# ------------------------------------------------------------------------------------------------ recording
+
+
+def terms_of(config: TraceConfig, pipeline: Pipeline) -> Terms:
+    """Returns what holds for recordings under a configuration."""
+    return Terms(
+        captures=lambda plugin: config.should_capture_plugin(plugin.name, plugin.kind),
+        budget=pipeline.writer,
+        body_limit=config.max_body_kb * 1024,
+        completed=pipeline.take,
+        spans=SESSIONS.by_span,
+        service=config.service,
+        environment=config.environment,
+        recorder=_recorder(),
+        errors_only=config.errors_only,
+        store_request_body=config.store_req_body,
+        store_response_body=config.store_res_body,
+    )
+
+
+def _recorder() -> str:
+    from timetracer import __version__
+
+    return f"timetracer {__version__}"
+
+
+def _start_recording(state: Started) -> None:
+    config = state.config
+    prepare(config)
+    terms = terms_of(config, state.pipeline)
+    state.process = process_session(terms)
+    admission = RecordingAdmission(terms, wanted=config.should_trace, sampled=config.should_sample)
+    SESSIONS.arm(admission=admission, process=state.process, orphan=None)
+
+
+def process_session(terms: Terms) -> Recording:
+    """Returns the session of calls that belong to no inbound call. Full, it makes room for the next one."""
+    return Recording(terms, trace_id=_ids.getrandbits(128), root_id=_ids.getrandbits(64), turn_over=_turn_over)
+
+
+def _turn_over(full: Recording) -> None:
+    state = _started
+    if state is not None and state.process is full:
+        state.process = SESSIONS.process = process_session(full.terms)
+        full.close_now()
+
+
+# ------------------------------------------------------------------------------------------------ replay
+
+
+def rules_of(config: TraceConfig, known: Library | None, **more: Any) -> Rules:
+    """Returns what holds for replays under a configuration."""
+    return Rules(
+        mocks=lambda plugin: config.should_mock_plugin(plugin.name, plugin.kind),
+        spans=SESSIONS.by_span,
+        shared=known.known if known is not None else lambda plugin: [],
+        strict=config.strict_replay,
+        repeats=config.allow_repeats,
+        recorded_pace=config.stream_timing == "recorded",
+        **more,
+    )
+
+
+def _start_replay(state: Started) -> None:
+    config = state.config
+    state.library = read_library(config.replay_from, config)
+    prepare(config)
+    clock.install()
+    rules = rules_of(config, state.library)
+    state.process = Playing(rules, Choice(_process_cards(state.library), state.library.looked_in))
+    SESSIONS.arm(admission=ReplayAdmission(rules, state.library), process=state.process, orphan=None)
+    fence.raise_fence(everywhere=True)
+
+
+def _process_cards(library: Library) -> list[Card]:
+    """Returns what answers calls outside any inbound call: the process's cassette, or the only one there is."""
+    return library.processes[:1] or (library.cards if library.single else [])
+
+
+# ------------------------------------------------------------------------------------------------ both
+
+
+def prepare(config: TraceConfig) -> None:
+    """Puts in place what both modes need: plugins, entropy, lanes, telemetry. Nothing of it acts outside a session."""
+    import asyncio
+
+    from timetracer import telemetry
+
+    libraries.install_present(strict=config.mode == "replay")
+    entropy.install()
+    lanes.install(asyncio.BaseEventLoop, SESSIONS.rankable)
+    telemetry.attach(config)
+
+
+def _unknown_kinds() -> dict[str, str]:
+    from timetracer.config import PLUGIN_KINDS
+
+    return {name: "" for name in libraries.discovered() if name not in PLUGIN_KINDS}
+
+
+def _put_hooks_in_place() -> None:
+    global _hooks_in_place
+    if _hooks_in_place:
+        return
+    _hooks_in_place = True
+    atexit.register(stop)
+    os.register_at_fork(after_in_child=_after_fork)
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: Any) -> None:
+    """Writes what is complete, then lets SIGTERM do what it does by default."""
+    stop()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _after_fork() -> None:
+    """A forked child begins a process cassette of its own; the parent's is the parent's."""
+    global _lock
+    _lock = threading.RLock()
+    SESSIONS.after_fork()
+    state = _started
+    if state is not None and isinstance(state.process, Recording):
+        state.process = SESSIONS.process = process_session(state.process.terms)
+
+
