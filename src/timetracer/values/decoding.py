@@ -64,7 +64,8 @@ def _uninstance(data: Data) -> Any:
     if type(content) is not kind:
         raise CassetteCorrupt(f"a {data[0]} holds a {type(content).__name__}")
     fill = _FILL.get(kind)
-    made: Any = kind.__new__(cls, content) if fill is None else kind.__new__(cls)
+    new: Any = kind.__new__
+    made = new(cls, content) if fill is None else new(cls)
     if fill is not None:
         fill(made, content)
     if len(data) > 2:

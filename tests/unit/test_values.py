@@ -1,0 +1,426 @@
+"""Typed values come back exactly from JSON, and what would not is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import http
+import ipaddress
+import json
+import math
+import re
+import socket
+import sqlite3
+import uuid
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import psycopg.types.json
+import pytest
+import redis.exceptions
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg.types.multirange import Int4Multirange
+from psycopg.types.range import Int4Range, Range
+
+from timetracer.errors import CassetteCorrupt, UnsupportedError
+from timetracer.values import Lost, decode, encode, is_error
+
+Point = namedtuple("Point", "x y")
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+class Access(enum.IntFlag):
+    READ = 1
+    WRITE = 2
+
+
+class Names(list):  # type: ignore[type-arg]
+    """A list with an attribute of its own."""
+
+
+class Loud(str):
+    """A str that overrides how it prints."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.upper()
+
+
+class Odd(Exception):
+    """An exception whose arguments are not those of its constructor."""
+
+    def __init__(self, *, code: int, where: str) -> None:
+        super().__init__(f"{where}: {code}")
+        self.code = code
+
+
+class Slotted(Exception):
+    """An exception with a slot."""
+
+    __slots__ = ("detail",)
+
+
+def there_and_back(value: Any) -> Any:
+    """Takes a value through JSON text."""
+    return decode(json.loads(json.dumps(encode(value), allow_nan=False)))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Compares by type as well, all the way down; NaN equals itself and -0.0 differs from 0.0."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (float, Decimal)):
+        return repr(a) == repr(b)
+    if isinstance(a, (list, tuple, deque)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a.items(), b.items(), strict=True))
+    if isinstance(a, dt.datetime):
+        return a == b and repr(a) == repr(b)
+    return bool(a == b)
+
+
+PARIS = ZoneInfo("Europe/Paris")
+VALUES = [
+    None,
+    True,
+    0,
+    2**63,
+    -(2**80),
+    10**5000,
+    1.5,
+    -0.0,
+    math.inf,
+    math.nan,
+    "text é \U0001f600",
+    "\udc80 \ud83d\ude00 \\n",
+    {"\udcff": 1},
+    b"printable\r\n",
+    b"\x00\xff",
+    b"",
+    bytearray(b"abc"),
+    Decimal("1.10"),
+    Decimal("NaN"),
+    Decimal("-Infinity"),
+    dt.datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=PARIS),
+    dt.datetime(2024, 1, 1, 12, 0, 0, 5),
+    dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
+    dt.datetime(2024, 1, 1, tzinfo=ZoneInfo("UTC")),
+    dt.datetime(2024, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=-3, minutes=-30))),
+    dt.datetime(2024, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=1), "CET")),
+    dt.date(2024, 2, 29),
+    dt.time(1, 2, 3, 4, tzinfo=dt.UTC),
+    dt.time(1, 2, fold=1),
+    dt.timedelta(days=-1, microseconds=1),
+    uuid.UUID(int=5),
+    ipaddress.ip_address("10.0.0.1"),
+    ipaddress.ip_address("fe80::1%eth0"),
+    ipaddress.ip_network("10.0.0.0/8"),
+    ipaddress.ip_network("2001:db8::/32"),
+    ipaddress.ip_interface("10.0.0.1/8"),
+    ipaddress.ip_interface("::1/64"),
+    (1, (2, [3])),
+    {1, "a", (2,)},
+    frozenset({b"x"}),
+    {1: "a", None: "b", (1, 2): "c"},
+    OrderedDict([("b", 1), ("a", 2)]),
+    deque([1, 2], 5),
+    Counter("aab"),
+    complex(1, -0.0),
+    range(1, 10, 3),
+    slice(None, 2),
+    http.HTTPStatus.NOT_FOUND,
+    Colour.RED,
+    Access.READ | Access.WRITE,
+    re.RegexFlag.IGNORECASE,
+    Point(1, Decimal("2")),
+    Loud("quiet"),
+    Range(1, 5, "[]"),
+    Range(empty=True),
+    Int4Range(1, None),
+    Int4Multirange([Range(1, 2)]),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: f"{type(value).__name__}-{str(encode(value))[:40]}")
+def test_a_typed_value_comes_back_exactly(value: object) -> None:
+    """Type and content survive JSON text."""
+    assert same(there_and_back(value), value)
+
+
+def test_a_memoryview_comes_back_readonly_or_not() -> None:
+    """A view keeps its bytes and whether it may be written to."""
+    assert (there_and_back(memoryview(b"ab")), there_and_back(memoryview(b"ab")).readonly) == (b"ab", True)
+    assert not there_and_back(memoryview(bytearray(b"ab"))).readonly
+    with pytest.raises(UnsupportedError, match="format 'H'"):
+        encode(memoryview(b"abcd").cast("H"))
+
+
+def test_a_client_wrapper_comes_back_without_its_library_being_known() -> None:
+    """psycopg's Jsonb is restored by name from its attributes."""
+    made = there_and_back(psycopg.types.json.Jsonb({"a": Decimal(1)}))
+    assert type(made) is psycopg.types.json.Jsonb
+    assert (made.obj, made.dumps) == ({"a": Decimal(1)}, None)
+
+
+def test_a_subclass_keeps_its_attributes() -> None:
+    """A list subclass comes back with its items and its `__dict__`."""
+    names = Names(["a"])
+    names.source = (1, 2)  # type: ignore[attr-defined]
+    made = there_and_back(names)
+    assert (type(made), list(made), made.source) == (Names, ["a"], (1, 2))
+
+
+@pytest.mark.parametrize(
+    "value", [{"$decimal": "1"}, {"$": 1}, {"$escaped": {"$x": 1}}, {"$oid": {"$error": []}}, [{"$set": {"a": 1}}]]
+)
+def test_data_that_looks_like_a_tag_is_escaped(value: object) -> None:
+    """An app's own dict with a single `$` key is not taken for a tag."""
+    assert same(there_and_back(value), value)
+
+
+def test_plain_json_stays_plain() -> None:
+    """What JSON can say is not tagged, and bytes that are text can be read."""
+    plain = {"a": [1, 2.5, None, True, "x", {"b": {}}], "$a": 1, "$b": 2}
+    assert encode(plain) == plain
+    assert encode(b"GET /\r\n") == {"$bytes": "GET /\r\n"}
+    assert encode(b"\x1b[0m") == {"$base64": "G1swbQ=="}
+
+
+ATOMS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters())
+    | st.text(st.characters(categories=["Cs", "Ll"]))
+    | st.binary()
+    | st.decimals(allow_nan=False)
+    | st.datetimes(timezones=st.none() | st.just(dt.UTC) | st.just(PARIS))
+    | st.dates()
+    | st.times()
+    | st.timedeltas()
+    | st.uuids()
+    | st.ip_addresses()
+    | st.complex_numbers()
+)
+KEYS = st.text(max_size=5) | st.sampled_from(["$", "$decimal", "$map", "$error", "$escaped"]) | st.integers()
+
+
+@given(
+    st.recursive(
+        ATOMS,
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.lists(inner, max_size=4).map(tuple)
+            | st.dictionaries(KEYS, inner, max_size=3)
+            | st.builds(deque, st.lists(inner, max_size=3))
+        ),
+        max_leaves=15,
+    )
+)
+def test_any_value_comes_back_exactly(value: object) -> None:
+    """Nested values of every kind survive JSON text with their types."""
+    assert same(there_and_back(value), value)
+
+
+class Pytz(dt.tzinfo):
+    """A time zone of a library."""
+
+
+def a_class_of_its_own() -> object:
+    """Makes an instance of a class that no import finds."""
+
+    class Local(list):  # type: ignore[type-arg]
+        pass
+
+    return Local()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        object(),
+        defaultdict(int),
+        int,
+        print,
+        a_class_of_its_own(),
+        dt.datetime(2024, 1, 1, tzinfo=Pytz()),
+        [{"a": {1: object()}}],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_would_not_come_back_is_refused(value: object) -> None:
+    """Nothing is guessed or turned into text."""
+    with pytest.raises(UnsupportedError, match="cannot be recorded"):
+        encode(value)
+
+
+def test_a_value_that_contains_itself_is_refused() -> None:
+    """A cycle ends in UnsupportedError."""
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    with pytest.raises(UnsupportedError, match="contains itself"):
+        encode(cycle)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"$nonsense": 1},
+        {"$decimal": "x"},
+        {"$decimal": []},
+        {"$base64": "!"},
+        {"$base64": 5},
+        {"$int": "1e5"},
+        {"$str": "\\x"},
+        {"$datetime": ["2024-01-01T00:00:00", "No/Where", 0]},
+        {"$datetime": "2024"},
+        {"$timedelta": [10**10, 0, 0]},
+        {"$set": [[1]]},
+        {"$map": [[1]]},
+        {"$escaped": []},
+        {"$enum": ["http:HTTPStatus", "NONE"]},
+        {"$enum": ["builtins:int", "x"]},
+        {"$instance": ["subprocess:Popen", ["ls"]]},
+        {"$instance": ["collections:Counter", [1]]},
+        {"$object": ["subprocess:Popen", {}]},
+        {"$object": ["psycopg.types.range:Range", {"_lower": 1}]},
+        {"$text": ["builtins:eval", "1"]},
+        {"$error": {"class": "builtins:eval", "args": ["1"]}},
+        {"$error": {"class": "no.such.module:Error", "args": []}},
+        {"$error": {"class": "builtins:ExceptionGroup", "args": []}},
+        {"$error": {"class": "builtins:ValueError", "args": [], "cause": 5}},
+        {"$error": {"args": []}},
+        {"$error": 5},
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_broken_data_is_corrupt(data: object) -> None:
+    """Whatever a cassette holds, decoding gives a value or CassetteCorrupt, and calls nothing that the data names."""
+    with pytest.raises(CassetteCorrupt):
+        decode(data)
+
+
+def test_data_too_deep_is_corrupt() -> None:
+    """Depth ends in CassetteCorrupt, not in RecursionError."""
+    data: Any = 1
+    for _ in range(100_000):
+        data = [data]
+    with pytest.raises(CassetteCorrupt, match="deep"):
+        decode(data)
+
+
+def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
+    """Gives an error a cause, as `raise ... from` does."""
+    error.__cause__ = cause
+    error.__suppress_context__ = cause is not None
+    return error
+
+
+def filled_slot() -> Slotted:
+    """Makes an error whose slot is set."""
+    error = Slotted("x")
+    error.detail = 5
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("x", 1, b"y"),
+        KeyError("k"),
+        Odd(code=5, where="here"),
+        filled_slot(),
+        OSError(2, "No such file", "a.txt"),
+        OSError("no number"),
+        ConnectionRefusedError(111, "Connection refused"),
+        socket.gaierror(-2, "Name or service not known"),
+        TimeoutError(),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        ImportError("no", name="mod", path="p"),
+        StopIteration(3),
+        SystemExit(2),
+        SyntaxError("bad", ("f.py", 1, 2, "x =", 1, 3)),
+        ExceptionGroup("several", [ValueError(1), OSError(2, "x")]),
+        sqlite3.IntegrityError("UNIQUE constraint failed"),
+        json.JSONDecodeError("Expecting value", "doc", 0),
+        httpx.ConnectTimeout("slow"),
+        redis.exceptions.ResponseError("WRONGTYPE"),
+        requests.exceptions.ReadTimeout("slow"),
+    ],
+    ids=repr,
+)
+def test_an_exception_comes_back(error: Exception) -> None:
+    """Class, arguments, attributes and text survive, whatever the constructor's signature."""
+    made = there_and_back(error)
+    assert type(made) is type(error)
+    assert (str(made), repr(made)) == (str(error), repr(error))
+    for name in (
+        "args",
+        "errno",
+        "strerror",
+        "filename",
+        "name",
+        "path",
+        "code",
+        "value",
+        "detail",
+        "start",
+        "object",
+        "pos",
+        "lineno",
+    ):
+        if name != "args" or not isinstance(error, ExceptionGroup):
+            assert getattr(made, name, None) == getattr(error, name, None)
+    if not isinstance(error, ExceptionGroup):
+        assert vars(made) == vars(error)
+
+
+def test_an_exception_keeps_its_chain_and_notes() -> None:
+    """Cause, context, `from None` and notes are those of the original."""
+    error = raised(ValueError("a"), KeyError("b"))
+    error.add_note("seen")
+    made = there_and_back(error)
+    assert repr(made.__cause__) == "KeyError('b')"
+    assert (made.__suppress_context__, made.__notes__) == (True, ["seen"])
+    silent = ValueError()
+    silent.__suppress_context__ = True
+    assert there_and_back(silent).__suppress_context__
+    follow_up = ValueError()
+    follow_up.__context__ = OSError(1, "x")
+    assert type(there_and_back(follow_up).__context__) is PermissionError
+
+
+def test_an_exception_says_what_it_lost() -> None:
+    """What cannot be recorded of an exception shows in the data, and prints as it did."""
+    made = there_and_back(ValueError("x", print))
+    assert made.args == ("x", Lost("<built-in function print>"))
+    assert repr(made) == "ValueError('x', <built-in function print>)"
+    assert encode(made) == encode(ValueError("x", print))
+    assert encode(ValueError(print))["$error"]["args"] == [{"$repr": "<built-in function print>"}]
+
+
+def test_an_exception_of_a_local_class_is_refused() -> None:
+    """A class that no import finds cannot be restored."""
+
+    class Local(Exception):
+        pass
+
+    with pytest.raises(UnsupportedError, match="no import finds"):
+        encode(Local())
+
+
+def test_an_encoded_exception_is_known() -> None:
+    """`is_error` tells encoded exceptions from everything else."""
+    assert is_error(encode(ValueError()))
+    assert not any(map(is_error, [None, [], {}, {"$error": 1, "b": 2}, encode({"$error": {}})]))
