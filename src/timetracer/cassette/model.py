@@ -155,8 +155,8 @@ class Match(msgspec.Struct, omit_defaults=True):
 class Cassette(msgspec.Struct, omit_defaults=True):
     """One inbound call with all that it did."""
 
-    trace: Trace
-    format: int = FORMAT
+    format: int = msgspec.field(default_factory=lambda: FORMAT)  # a factory, so that it is written even if default
+    trace: Trace = msgspec.field(default_factory=lambda: Trace(trace_id="", root_id=""))
     inbound: Inbound | None = None
     events: list[Event] = []
     shared: dict[str, Event] = {}  # by digest: what belongs to connections, used by this call

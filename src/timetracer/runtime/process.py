@@ -197,6 +197,14 @@ def prepare(config: TraceConfig) -> None:
     telemetry.attach(config)
 
 
+def settle() -> None:
+    """Looks over the patches once every instrumentor is in place; what is not where it was is said."""
+    faults = libraries.broken()
+    if faults:
+        listed = ", ".join(target for targets in faults.values() for target in targets)
+        logger.warning("these functions are not where they were, and are not captured: %s (see timetracer doctor)", listed)
+
+
 def _unknown_kinds() -> dict[str, str]:
     from timetracer.config import PLUGIN_KINDS
 
@@ -229,5 +237,3 @@ def _after_fork() -> None:
     state = _started
     if state is not None and isinstance(state.process, Recording):
         state.process = SESSIONS.process = process_session(state.process.terms)
-
-
