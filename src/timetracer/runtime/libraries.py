@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.util
 import logging
@@ -13,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from timetracer.engine import wrapping
+from timetracer.engine.door import door
 from timetracer.engine.guard import guard
 from timetracer.errors import ConfigError
 from timetracer.plugin import Plugin
@@ -20,6 +22,8 @@ from timetracer.plugin import Plugin
 logger = logging.getLogger(__name__)
 
 GROUP = "timetracer_plugin"
+INBOUND = ("django",)
+"""Frameworks whose inbound calls are seen without a line in the app; `timetracer.inbound.<name>` has `install(door)`."""
 _INSTRUMENTOR_OF = {"aiohttp": "aiohttp-client", "botocore": "botocore"}
 _MODULE_OF = {"http_client": "http.client"}
 
@@ -60,7 +64,20 @@ def install_present(*, strict: bool) -> None:
             _install(name, strict=strict)
         elif _importable(module):
             waiting[module] = lambda name=name: _install(name, strict=strict)  # type: ignore[misc]
+    for name in INBOUND:
+        if name in sys.modules or (name in instrumented and _importable(name)):
+            _install_inbound(name, strict=strict)
+        elif _importable(name):
+            waiting[name] = lambda name=name: _install_inbound(name, strict=strict)  # type: ignore[misc]
     _Late.wait_for(waiting)
+
+
+def _install_inbound(name: str, *, strict: bool) -> None:
+    if strict:
+        importlib.import_module(f"timetracer.inbound.{name}").install(door)
+        return
+    with guard(f"{name}: installing the integration"):
+        importlib.import_module(f"timetracer.inbound.{name}").install(door)
 
 
 def _install(name: str, *, strict: bool) -> None:

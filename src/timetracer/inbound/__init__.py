@@ -1,0 +1,1 @@
+"""Integrations: what comes in, described once per framework, and the answer that goes out."""

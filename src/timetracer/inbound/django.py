@@ -1,0 +1,107 @@
+"""Django requests: around the whole middleware chain, sync and async, so that everything Django does is inside.
+
+Upstream: `BaseHandler.load_middleware` builds `_middleware_chain`, which every handler (WSGI, ASGI, the test client) calls
+(https://github.com/django/django/blob/5.2/django/core/handlers/base.py); a request reads its body from `_stream`
+(https://github.com/django/django/blob/5.2/django/http/request.py).
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.core.handlers.base import BaseHandler
+from django.core.signals import got_request_exception
+
+from timetracer.inbound.streams import OutgoingAsyncIterable, OutgoingIterable
+from timetracer.plugin import Door, Inbound, Upload, Visit
+
+_VISIT = "_timetracer_visit"
+_INSTALLED = "_timetracer_real"
+
+
+class Middleware:
+    """A Django middleware, sync and async, that opens the door around the rest of the chain."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[Any], Any], door: Door) -> None:
+        self.get_response, self.door = get_response, door
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)  # type: ignore[type-var]
+        got_request_exception.connect(_note_exception, dispatch_uid="timetracer")
+
+    def __call__(self, request: Any) -> Any:
+        if self.is_async:
+            return self._serve_async(request)
+        with self.door(describe(request)) as visit:
+            setattr(request, _VISIT, visit)
+            response = self.get_response(request)
+            _answer(visit, request, response)
+        return response
+
+    async def _serve_async(self, request: Any) -> Any:
+        with self.door(describe(request)) as visit:
+            setattr(request, _VISIT, visit)
+            response = await self.get_response(request)
+            _answer(visit, request, response)
+        return response
+
+
+def describe(request: Any) -> Inbound:
+    """Describes a request; its body is read by whoever reads it, not here."""
+    stream = getattr(request, "_stream", None)
+    body = None if stream is None else Upload(stream, lambda copy: setattr(request, "_stream", copy))
+    return Inbound(
+        type="http.server",
+        method=request.method or "GET",
+        target=request.get_full_path(),
+        headers=[(str(name), str(value)) for name, value in request.headers.items()],
+        fields={"scheme": request.scheme},
+        body=body,
+    )
+
+
+def _answer(visit: Visit, request: Any, response: Any) -> None:
+    match = getattr(request, "resolver_match", None)
+    if match is not None:
+        visit.route("/" + match.route.lstrip("^/").rstrip("$"))
+    headers = [(str(name), str(value)) for name, value in response.items()]
+    headers += [("Set-Cookie", morsel.OutputString()) for morsel in response.cookies.values()]
+    visit.answer({"reason": response.reason_phrase}, status=response.status_code, headers=headers)
+    if not getattr(response, "streaming", False):
+        sink = visit.body()
+        sink.feed(response.content)
+        sink.finish()
+    elif getattr(response, "is_async", False):
+        response.streaming_content = OutgoingAsyncIterable(response.streaming_content, visit)
+    else:
+        response.streaming_content = OutgoingIterable(response.streaming_content, visit)
+
+
+def _note_exception(sender: Any, request: Any = None, **kwargs: Any) -> None:
+    """Notes what a view raised, before Django turns it into an answer."""
+    visit: Visit | None = getattr(request, _VISIT, None)
+    error = sys.exc_info()[1]
+    if visit is not None and error is not None:
+        visit.error(error)
+
+
+def install(door: Door) -> None:
+    """Puts the door around the middleware chain of every handler made from here on, once."""
+    real = BaseHandler.load_middleware
+    if hasattr(real, _INSTALLED):
+        return
+
+    @functools.wraps(real)
+    def load_middleware(self: Any, is_async: bool = False) -> None:
+        real(self, is_async)
+        self._middleware_chain = Middleware(self._middleware_chain, door)
+
+    setattr(load_middleware, _INSTALLED, real)
+    BaseHandler.load_middleware = load_middleware

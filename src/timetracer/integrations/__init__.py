@@ -1,0 +1,1 @@
+"""What users put into their applications: middleware and `auto_setup`, a file a framework."""
