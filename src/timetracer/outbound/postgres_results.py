@@ -1,0 +1,139 @@
+"""Turns libpq's results and parameters into data to read and compare: text where PostgreSQL sends text, column OIDs kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.adapt import Transformer
+
+from timetracer.outbound.postgres_peer import SETTINGS
+from timetracer.outbound.postgres_wire import ERROR_FIELDS, Result
+from timetracer.plugin import Value
+
+_REPORTED = (
+    *SETTINGS,
+    "application_name",
+    "default_transaction_read_only",
+    "in_hot_standby",
+    "is_superuser",
+    "scram_iterations",
+    "search_path",
+    "session_authorization",
+)
+# https://www.postgresql.org/docs/current/libpq-status.html#LIBPQ-PQPARAMETERSTATUS
+_SETTING_TAGS = (b"SET", b"RESET", b"DISCARD ALL", b"ROLLBACK", b"COMMIT")
+_FIELDS = tuple((name, getattr(pq.DiagnosticField, name.upper())) for name in ERROR_FIELDS)
+_STREAMED = {pq.ExecStatus.SINGLE_TUPLE, getattr(pq.ExecStatus, "TUPLES_CHUNK", pq.ExecStatus.SINGLE_TUPLE)}
+_COPIES = {pq.ExecStatus.COPY_IN: "in", pq.ExecStatus.COPY_OUT: "out"}
+_JSONB, _JSON = 3802, 114
+
+
+def text_or_bytes(value: bytes) -> str | bytes:
+    """Returns text where the bytes are UTF-8 text, else the bytes."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def database(pgconn: Any) -> str:
+    """Returns the name of the connection's database; an empty text if it is closed."""
+    try:
+        return str(pgconn.db.decode())
+    except psycopg.OperationalError:
+        return ""
+
+
+def settings(pgconn: Any) -> dict[str, str]:
+    """Returns what the server reported of itself."""
+    found = ((name, pgconn.parameter_status(name.encode())) for name in _REPORTED)
+    return {name: raw.decode() for name, raw in found if raw is not None}
+
+
+def described(found: Sequence[Any], pgconn: Any) -> Value:
+    """Returns the results of one statement as data: one as itself, several in a list."""
+    kept = [_described(each, pgconn) for each in found]
+    return kept[0] if len(kept) == 1 else kept
+
+
+def restored(kept: Value) -> Sequence[Result]:
+    """Returns the results that the peer shall give; none for what libpq finds out by itself."""
+    if isinstance(kept, BaseException):
+        return ({"error": {}},)  # the connection broke: it breaks again
+    return tuple(each for each in (kept if isinstance(kept, list) else [kept]) if each and "aborted" not in each)
+
+
+def _described(result: Any, pgconn: Any) -> dict[str, Any]:
+    status = result.status
+    if status == pq.ExecStatus.FATAL_ERROR:
+        found = ((name, result.error_field(code)) for name, code in _FIELDS)
+        return {"error": {name: text_or_bytes(raw) for name, raw in found if raw is not None}}
+    if status == pq.ExecStatus.PIPELINE_ABORTED:
+        return {"aborted": True}
+    if status == pq.ExecStatus.EMPTY_QUERY:
+        return {"empty": True}
+    if status in _COPIES:
+        return {"copy": _COPIES[status], "formats": [result.fformat(i) for i in range(result.nfields)]}
+    tag = result.command_status or b""
+    kept: dict[str, Any] = {"streams": True} if status in _STREAMED else {"status": tag.decode()}
+    if result.nfields or status != pq.ExecStatus.COMMAND_OK:
+        kept |= _table(result)
+    if tag in _SETTING_TAGS or (result.nfields == 1 and result.fname(0) == b"set_config"):
+        kept["settings"] = settings(pgconn)
+    return kept
+
+
+def _table(result: Any) -> dict[str, Any]:
+    columns = range(result.nfields)
+    formats = [result.fformat(i) for i in columns]
+    get = result.get_value
+    kinds = [
+        [result.ftable(i), result.ftablecol(i), result.ftype(i), result.fsize(i), result.fmod(i), formats[i]]
+        for i in columns
+    ]
+    rows: list[list[Any]]
+    if any(formats):
+        rows = [
+            [raw if (raw := get(n, i)) is None or formats[i] else text_or_bytes(raw) for i in columns]
+            for n in range(result.ntuples)
+        ]
+    else:
+        rows = [[raw if (raw := get(n, i)) is None else text_or_bytes(raw) for i in columns] for n in range(result.ntuples)]
+    return {"columns": [text_or_bytes(result.fname(i)) for i in columns], "types": kinds, "rows": rows}
+
+
+# ------------------------------------------------------------------------------------------------ parameters
+
+
+@lru_cache(maxsize=256)
+def _loader(oid: int) -> Any:
+    """Returns psycopg's own reader of a binary value; an app's readers may make what nobody else can compare."""
+    return Transformer().get_loader(oid, pq.Format.BINARY)
+
+
+def parameters(query: Any) -> list[Value] | None:
+    """Returns a converted query's parameters as values to read: they were dumped to text or binary before."""
+    if not query.params:
+        return None
+    found = zip(query.params, query.types or (0,) * len(query.params), query.formats or (), strict=False)
+    return [_parameter(raw, oid, form) for raw, oid, form in found]
+
+
+def _parameter(raw: Any, oid: int, form: Any) -> Value:
+    if raw is None:
+        return None
+    raw = bytes(raw)
+    if form == pq.Format.TEXT:
+        return text_or_bytes(raw)
+    if oid == _JSONB:
+        return text_or_bytes(raw[1:])
+    if oid == _JSON:
+        return text_or_bytes(raw)
+    try:
+        return _loader(oid).load(raw)
+    except (psycopg.Error, ValueError, OverflowError):
+        return raw  # infinity, year 10000

@@ -1,0 +1,293 @@
+"""Tells what psycopg 3 asks of PostgreSQL and what it is answered; real libpq reads the answers from an in-process peer.
+
+Every round trip is one sending function (of a cursor or connection) and one receiving generator. All names below are
+private; they are the same in 3.1, 3.2 and 3.3 but for their modules, which are read off the classes:
+https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_cursor_base.py (3.1: `cursor.py`)
+https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_connection_base.py (3.1: `connection.py`)
+https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_server_cursor_base.py (3.1: `server_cursor.py`)
+https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_pipeline_base.py (3.1, 3.2: `_pipeline.py`)
+https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_copy_base.py (3.1: `copy.py`)
+
+PREPARE and DEALLOCATE are no events: how often a connection was used before decides on them. A statement is the same
+prepared or not. Not given again: notices, notifications, the address and process id of the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from timetracer.outbound import postgres_results as results
+from timetracer.outbound import sql
+from timetracer.outbound.postgres_peer import SETTINGS, Peer
+from timetracer.plugin import Call, Capture, Exchange, Open, Patch, Plugin, Receive, Reply, Request, Send, Value
+
+
+def _named(cls: type, name: str) -> type:
+    return next(each for each in cls.__mro__ if each.__name__ == name)
+
+
+_Cursor = _named(psycopg.Cursor, "BaseCursor")
+_ServerCursor = _named(psycopg.ServerCursor, "ServerCursorMixin")
+_ClientCursor = _named(psycopg.ClientCursor, "ClientCursorMixin")
+_Connection = _named(psycopg.Connection, "BaseConnection")
+_Pipeline = _named(psycopg.Pipeline, "BasePipeline")
+_Copy = next(each for each in psycopg.Copy.__mro__ if each.__name__ in ("BaseCopy", "BaseCopy"))
+_GENERATORS = "psycopg.generators" if _Connection.__module__ == "psycopg._connection_base" else _Connection.__module__
+_WRITERS = ("psycopg._copy", "psycopg._copy_async") if _Copy.__module__ == "psycopg._copy_base" else ("psycopg.copy",)
+
+# What a driver or ORM asks of every new connection: psycopg's TypeInfo.fetch, SQLAlchemy's first connect.
+_OF_CONNECTIONS = ("FROM pg_type t",)
+_PREAMBLE = frozenset(
+    {
+        "select pg_catalog.version()",
+        "select current_schema()",
+        "show transaction isolation level",
+        "show standard_conforming_strings",
+    }
+)
+_LOST = ("server closed the connection", "connection is lost", "terminating connection")
+
+
+# ------------------------------------------------------------------------------------------------ connections
+
+
+def _dsn(call: Call) -> Mapping[str, Any]:
+    return conninfo_to_dict(call.arg(0, "conninfo", ""))
+
+
+def _server(call: Call) -> Request:
+    asked = _dsn(call)
+    where = {name: str(asked[name]) for name in ("host", "port", "user", "options") if asked.get(name)}
+    return Request(type="db.query", method="CONNECT", target=str(asked.get("dbname", "")), fields=where, shared=True)
+
+
+def _settings(call: Call, pgconn: Any) -> Value:
+    return {"settings": results.settings(pgconn)}
+
+
+def _connect_to_peer(call: Call, real: Callable[..., Any], known: Value) -> Any:
+    if call.owner is not None:  # an open connection that came from a server: it was closed, and libpq cannot move it
+        return real()
+    asked = {k: v for k, v in _dsn(call).items() if k in ("dbname", "user", "password", "options", "application_name")}
+    settings = known["settings"] if known else {**SETTINGS}
+    if asked.get("application_name"):
+        settings = {**settings, "application_name": asked["application_name"]}
+    peer = Peer(settings)
+    asked |= {"dbname": asked.get("dbname") or "postgres", "user": asked.get("user") or "postgres"}
+    moved = make_conninfo("", **asked, host=peer.folder, port=peer.number, sslmode="disable", gssencmode="disable")
+    return real(moved, **{name: value for name, value in call.kwargs.items() if name != "conninfo"})
+
+
+def _finish(pgconn: Any) -> None:
+    pgconn.finish()
+
+
+def _lookup(call: Call) -> Request | None:
+    hosts = str(call.arg(0, "params").get("host") or "").split(",")
+    if not any(host and not host.startswith("/") and not host.replace(".", "").isdigit() for host in hosts):
+        return None
+    return Request(type="db.query", method="RESOLVE", target=",".join(hosts), shared=True)
+
+
+def _addresses(call: Call, attempts: Any, capture: Capture) -> Any:
+    names = ("host", "hostaddr", "port", "target_session_attrs")
+    capture.reply([{name: each[name] for name in names if each.get(name) is not None} for each in attempts])
+    return attempts
+
+
+def _attempts(call: Call, reply: Reply) -> Any:
+    return [{**call.arg(0, "params"), **each} for each in reply.value]
+
+
+# ------------------------------------------------------------------------------------------------ what is asked
+
+
+def _of_cursor(call: Call) -> object:
+    return call.owner._pgconn
+
+
+def _of_connection(call: Call) -> object:
+    return call.owner.pgconn
+
+
+def _first(call: Call) -> object:
+    return call.args[0]
+
+
+def _request(pgconn: Any, raw: bytes, params: Value) -> Request:
+    text = sql.canonical(raw.decode("utf-8", "surrogateescape"))
+    tag = sql.steering(text)
+    return Request(
+        type="db.query",
+        method=sql.verb(text),
+        target=results.database(pgconn),
+        fields=sql.statement(text, params),
+        shared=text in _PREAMBLE or any(each in text for each in _OF_CONNECTIONS),
+        courtesy=({"status": tag},) if tag else (),
+    )
+
+
+def _statement(call: Call) -> Request:
+    query = call.arg(0, "query")
+    return _request(call.owner._pgconn, query.query, results.parameters(query))
+
+
+def _prepared(call: Call) -> Request:
+    query = call.arg(1, "pgq")
+    return _request(call.owner._pgconn, query.query, results.parameters(query))
+
+
+def _command(call: Call) -> Request | None:
+    command = call.arg(0, "command")
+    if isinstance(command, str):
+        command = command.encode("utf-8", "surrogateescape")
+    elif not isinstance(command, bytes):
+        command = command.as_bytes(call.owner)
+    return None if command.startswith(b"DEALLOCATE") else _request(call.owner.pgconn, command, None)
+
+
+def _cursor_shape(call: Call) -> Request:
+    name = sql.canonical(f'"{call.owner._name}"')
+    return _request(call.owner._pgconn, f"DESCRIBE {name}".encode(), None)
+
+
+def _more_rows(call: Call) -> Request | None:
+    if call.arg(0, "first"):  # the statement's own answer
+        return None
+    return Request(type="db.query", method="FETCH", target=results.database(call.owner._pgconn), fields={"sql": "STREAM"})
+
+
+def _copied_out(call: Call) -> Request | None:
+    if call.owner._finished:
+        return None
+    return Request(type="db.query", method="COPY", target=results.database(call.owner._pgconn), fields={"sql": "READ"})
+
+
+def _copied_in(call: Call) -> Request:
+    data = bytes(call.arg(1, "buffer"))
+    fields = {"sql": "WRITE", "data": results.text_or_bytes(data)}
+    return Request(type="db.query", method="COPY", target=results.database(call.args[0]), fields=fields)
+
+
+def _copy_end(call: Call) -> Request:
+    fields = {"sql": "END", "failed": call.arg(1, "error") is not None}
+    return Request(type="db.query", method="COPY", target=results.database(call.args[0]), fields=fields)
+
+
+# ------------------------------------------------------------------------------------------------ what is answered
+
+
+def _answered(link: Callable[[Call], Any], *, running: bool = False) -> Callable[[Call, Sequence[Value]], None]:
+    def feed(call: Call, answers: Sequence[Value]) -> None:
+        pgconn = link(call)
+        peer = Peer.numbered(int(pgconn.port)) if pgconn.status == pq.ConnStatus.OK else None
+        if peer is None:
+            return  # a closed connection: the real function says so
+        for each in answers:
+            given = results.restored(each)
+            if not given:
+                continue
+            if running:
+                peer.push(given)
+            else:
+                peer.feed(given)
+
+    return feed
+
+
+def _kept_results(call: Call, found: Any) -> Value:
+    return results.described(found, call.args[0])
+
+
+def _kept_result(call: Call, found: Any) -> Value:
+    return results.described([] if found is None else [found], call.args[0])
+
+
+def _kept_copy(call: Call, found: Any) -> Value:
+    if isinstance(found, pq.PGresult):
+        return results.described([found], call.args[0])
+    return {"data": results.text_or_bytes(bytes(found))}
+
+
+def _kept_pipelined(call: Call, found: Any) -> Value:
+    return results.described(call.arg(1, "results"), call.owner.pgconn)
+
+
+def _pipelined(call: Call) -> object:
+    """Returns the connection if a statement is answered here, else an object that nothing was asked on."""
+    asked, found = call.arg(0, "queued"), call.arg(1, "results")
+    answers_none = asked is None and (
+        found[0].status == pq.ExecStatus.PIPELINE_SYNC
+        or (found[0].status == pq.ExecStatus.COMMAND_OK and found[0].command_status in (b"", None, b"DEALLOCATE"))
+    )
+    return call.owner if answers_none else call.owner.pgconn
+
+
+def _keep_nothing(call: Call, result: Any, capture: Capture) -> Any:
+    capture.reply()
+    return result
+
+
+def _encode_error(call: Call, error: BaseException) -> Value:
+    if isinstance(call.owner, _Pipeline):
+        return _kept_pipelined(call, None)
+    if isinstance(call.owner, _Cursor | _Connection | _Copy):
+        return None  # made of the answer, or of the connection's state: the same again without being kept
+    if call.args and isinstance(call.args[0], pq.PGconn) and (found := getattr(error, "pgresult", None)) is not None:
+        return results.described([found], call.args[0])
+    return error
+
+
+def _decode_error(call: Call, error: Any) -> BaseException:
+    assert isinstance(error, BaseException)
+    return error
+
+
+def _asks(target: str, describe: Callable[[Call], Request | None], link: Callable[[Call], Any], *, running: bool = False) -> Patch:
+    return Patch(target, Send(link=link, describe=describe, feed=_answered(link, running=running)))
+
+
+def _takes(target: str, encode: Callable[[Call, Any], Value], link: Callable[[Call], Any] = _first) -> Patch:
+    return Patch(target, Receive(link=link, encode=encode, decode=None, idle=lambda result: False))
+
+
+_CURSOR = f"{_Cursor.__module__}:{_Cursor.__name__}"
+_SERVER_CURSOR = f"{_ServerCursor.__module__}:{_ServerCursor.__name__}"
+_CONNECTION = f"{_Connection.__module__}:{_Connection.__name__}"
+_OPEN = Open(stand_in=_connect_to_peer, describe=_server, encode=_settings, leave=_finish)
+
+PLUGIN = Plugin(
+    name="psycopg",
+    kind="db",
+    library="psycopg>=3.1,<3.4",
+    encode_error=_encode_error,
+    decode_error=_decode_error,
+    patches=(
+        Patch(f"{_GENERATORS}:connect", _OPEN),
+        Patch(
+            "psycopg.connection_async:conninfo_attempts_async",
+            Exchange(describe=_lookup, encode=_addresses, decode=_attempts),
+        ),
+        _asks(f"{_CURSOR}._execute_send", _statement, _of_cursor),
+        _asks(f"{_ClientCursor.__module__}:ClientCursorMixin._execute_send", _statement, _of_cursor),
+        _asks(f"{_CURSOR}._send_query_prepared", _prepared, _of_cursor),
+        _asks(f"{_CONNECTION}._exec_command", _command, _of_connection),
+        _asks(f"{_SERVER_CURSOR}._describe_gen", _cursor_shape, _of_cursor),
+        _asks(f"{_CURSOR}._stream_fetchone_gen", _more_rows, _of_cursor, running=True),
+        _asks(f"{_Copy.__module__}:{_Copy.__name__}._read_gen", _copied_out, _of_cursor, running=True),
+        *(Patch(f"{each}:copy_to", Exchange(describe=_copied_in, encode=_keep_nothing, decode=lambda call, reply: None)) for each in _WRITERS),
+        *(_asks(f"{each}:copy_end", _copy_end, _first, running=True) for each in _WRITERS),
+        _takes(f"{_GENERATORS}:execute", _kept_results),
+        _takes(f"{_Cursor.__module__}:execute", _kept_results),
+        _takes(f"{_ServerCursor.__module__}:execute", _kept_results),
+        _takes(f"{_Cursor.__module__}:fetch", _kept_result),
+        _takes(f"{_Copy.__module__}:copy_from", _kept_copy),
+        _takes("psycopg.generators:_fetch_many", _kept_results),
+        _takes(f"{_Pipeline.__module__}:{_Pipeline.__name__}._process_results", _kept_pipelined, _pipelined),
+    ),
+)  # fmt: skip

@@ -1,0 +1,84 @@
+"""Says what a SQL statement asks, whatever was generated into its text, and whether it only steers a transaction."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+from timetracer.plugin import Value
+
+_TOKENS = re.compile(
+    r"""(?P<kept> '(?:[^']|'')*' | `[^`]*` | \[[^\]\s]*\] | (?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag) )
+      | (?P<name> "(?:[^"]|"")*" )
+      | (?P<gap> (?: \s | --[^\n]* | /\*.*?\*/ )+ )
+      | (?P<word> (?<!\w) s\d+_x\d+ \b )""",
+    re.VERBOSE | re.DOTALL,
+)
+_GENERATED = (
+    # Django: a savepoint is named by thread and counter, a server-side cursor by thread, task and counter.
+    # https://github.com/django/django/blob/5.2/django/db/backends/base/base.py#L657
+    # https://github.com/django/django/blob/5.2/django/db/backends/postgresql/base.py#L424
+    (re.compile(r'"?s\d+_x\d+"?'), '"s_x"'),
+    (re.compile(r'"_django_curs_\w+"'), '"_django_curs"'),
+    # SQLAlchemy: a server-side cursor is named by its memory address.
+    # https://github.com/sqlalchemy/sqlalchemy/blob/rel_2_0_36/lib/sqlalchemy/engine/default.py#L1575
+    (re.compile(r'"c_[0-9a-f]+_[0-9a-f]+"'), '"c_"'),
+)
+_STEERING = {
+    "BEGIN": "BEGIN",
+    "START": "START TRANSACTION",
+    "COMMIT": "COMMIT",
+    "END": "COMMIT",
+    "ROLLBACK": "ROLLBACK",
+    "ABORT": "ROLLBACK",
+    "SAVEPOINT": "SAVEPOINT",
+    "RELEASE": "RELEASE",
+}
+_WORD = re.compile(r"[A-Za-z]+")
+_CACHED_LENGTH = 8192
+
+
+def canonical(sql: str) -> str:
+    """Returns the statement without comments, with single blanks and with generated names made equal."""
+    return _canonical_cached(sql) if len(sql) <= _CACHED_LENGTH else _canonical(sql)
+
+
+def verb(sql: str) -> str:
+    """Returns the first word of a canonical statement in capitals."""
+    found = _WORD.search(sql, 0, 64)
+    return found[0].upper() if found else ""
+
+
+def steering(sql: str) -> str | None:
+    """Returns the command tag if the canonical statement only steers a transaction, which nobody's data depends on."""
+    return _STEERING.get(verb(sql))
+
+
+def ends_transaction(sql: str) -> bool:
+    """Tells whether the canonical statement is a COMMIT or ROLLBACK of the whole transaction."""
+    return steering(sql) in ("COMMIT", "ROLLBACK") and " to " not in f"{sql} ".lower()
+
+
+def statement(sql: str, params: Value, **more: Value) -> Mapping[str, Value]:
+    """Returns the compared fields of a statement: its canonical text and its parameters."""
+    return {"sql": sql, "params": params, **more}
+
+
+def _canonical(sql: str) -> str:
+    return _TOKENS.sub(_folded, sql).strip().rstrip("; ")
+
+
+_canonical_cached: Callable[[str], str] = lru_cache(maxsize=2048)(_canonical)
+
+
+def _folded(found: re.Match[str]) -> str:
+    if found["gap"] is not None:
+        return " "
+    text: str = found[0]
+    if found["kept"] is not None:
+        return text
+    for pattern, name in _GENERATED:
+        if pattern.fullmatch(text):
+            return name
+    return text
