@@ -1,7 +1,7 @@
 """Keeps secrets out of cassettes: finds the values that are secret, and puts replacements, or sealed tokens, in place.
 
 A value that is secret anywhere is replaced wherever it occurs. It is classed once, by the name it goes by
-(`secrets_rules`, `secret_positions`) or by its shape, and gets one replacement of the same shape and length a cassette.
+(`secrets_rules`, `secret_positions`) or by its shape, and gets one replacement a cassette, of its shape and length.
 Replacements are random, so that they tell nothing; they are listed in the cassette, so that a second pass knows them.
 
 How far a secret reaches: 8 characters or more, everywhere; 4 to 7, only between characters that are neither letters nor
@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from timetracer.cassette.encryption import seal_text, seal_value
-from timetracer.cassette.model import Cassette, Draw
+from timetracer.cassette.model import Cassette, Draw, Event
 from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secret_positions import Positions
 from timetracer.cassette.secrets_rules import Names, shaped
@@ -27,6 +27,7 @@ Mode = Literal["redact", "seal", "keep"]
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Cassette)
+_SHARED = msgspec.json.Decoder(dict[str, Event])
 _SECRET_SOURCES = ("secrets", "SystemRandom", "urandom", "getrandom")
 
 
@@ -34,7 +35,7 @@ class Redactor:
     """Writes cassettes without their secrets.
 
     Args:
-        mode: `redact` replaces secrets for good; `seal` puts them in sealed, to be opened with the key; `keep` leaves them.
+        mode: `redact` replaces secrets for good; `seal` seals them in place; `keep` leaves them.
         fields: further names of secret values, in whole words (`shoe size` finds `shoeSize`).
         keep: names whose values are left alone.
         key: 32 bytes, for `seal`.
@@ -44,26 +45,30 @@ class Redactor:
         self, mode: Mode = "redact", *, fields: Iterable[str] = (), keep: Iterable[str] = (), key: bytes | None = None
     ) -> None:
         if mode == "seal" and key is None:
-            raise ConfigError("TIMETRACER_SECRETS", mode, "seal needs a key: set TIMETRACER_ENCRYPTION_KEY or _KEY_FILE")
+            raise ConfigError("TIMETRACER_SECRETS", mode, "seal needs TIMETRACER_ENCRYPTION_KEY or _KEY_FILE")
         self._mode = mode
         self._key = key
         self._names = Names(fields, keep)
 
-    def dump(self, cassette: Cassette, dump: Callable[[Cassette], bytes]) -> bytes:
-        """Returns the document of a cassette, redacted. The cassette itself stays as it is.
+    def dump(self, cassette: Cassette, dump: Callable[[Cassette], bytes], *, owned: bool = False) -> bytes:
+        """Returns the document of a cassette, redacted. The cassette itself stays as it is, unless it is `owned`.
 
         Args:
             cassette: finished, its values encoded and its bodies packed.
             dump: writes a cassette as JSON whose strings are escaped as msgspec does.
+            owned: nobody else uses the cassette or its encoded values, so that they may change: saves a copy. `shared`
+                is copied all the same.
         """
-        return self.redact(cassette).write(dump)
+        return self.redact(cassette, owned=owned).write(dump)
 
-    def redact(self, cassette: Cassette) -> Redacted:
+    def redact(self, cassette: Cassette, *, owned: bool = False) -> Redacted:
         """Returns the cassette with the replacements in it, ready to be written."""
         if self._mode == "keep":
             return Redacted(cassette, None)
         document = _ENCODER.encode(cassette)
-        copy = _DECODER.decode(document)
+        copy = cassette if owned else _DECODER.decode(document)
+        if owned:
+            copy.shared = _SHARED.decode(_ENCODER.encode(copy.shared))
         key = self._key if self._mode == "seal" else None
         if key is None:
             found = Replacements(copy.replacements)

@@ -1,4 +1,4 @@
-"""Finds the secrets of one cassette by where they stand, and replaces each there: headers, JSON, forms, SQL, redis, text."""
+"""Finds the secrets of one cassette by where they stand, and replaces them there: headers, JSON, SQL, redis, text."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ from timetracer.cassette.sql_names import names_of_parameters
 
 _BLOB, _PARAMETERS, _ROWS, _MAP, _SEALED = range(10, 15)
 _SPECIAL: Final = {"$base64": _BLOB, "params": _PARAMETERS, "rows": _ROWS, "$map": _MAP, "$sealed": _SEALED}
-_FIXED = frozenset(("$date", "$datetime", "$time", "$timedelta", "$timezone", "$repr", "$text", "$sealed", "$float"))
+_FIXED = frozenset(  # tags whose content has to stay what it is
+    ("$date", "$datetime", "$time", "$timedelta", "$timezone", "$repr", "$text", "$sealed", "$float")
+)
 _INNER = frozenset(("value", "values", "id", "key", "raw", "data", "plain", "text", "hash"))
-_ATTRIBUTES = frozenset(("path", "domain", "expires", "max-age", "samesite", "secure", "httponly", "version", "priority"))
+_ATTRIBUTES = frozenset(
+    ("path", "domain", "expires", "max-age", "samesite", "secure", "httponly", "version", "priority")
+)
 _SCHEME = re.compile(r"([A-Za-z][\w\-]*) +(.+)", re.DOTALL)
 _SIGNED = re.compile(r"\b(?:response|[Ss]ignature)=\"?([^\",\s]+)")
 _DJANGO_SESSION = re.compile(r"(?<=django\.contrib\.sessions\.)(?:cached_db|cache)([a-z0-9]{16,})")
@@ -42,12 +46,13 @@ class Positions:
         self._names = names
         self._found = found
         self._seal = seal
-        self._texts: list[tuple[Any, Any, str]] = []
+        self._texts: dict[str, list[tuple[Any, Any]]] = {}  # each once, with all its places
+        self._headers_seen: dict[str, str] = {}  # cookies and credentials: most calls repeat them
         self._blobs: list[tuple[Any, Any, bytes, Callable[[bytes], bytes]]] = []
         names.update(_SPECIAL)
 
     def cassette(self, cassette: Cassette) -> None:
-        """Replaces every secret that is known by its position, and those inside base64 wherever they are known from."""
+        """Replaces every secret that is known by its position; `blobs` then goes on inside base64."""
         if (inbound := cassette.inbound) is not None:
             self._text(inbound, "target", inbound.target)
             self._text(inbound, "traceback", inbound.traceback)
@@ -107,7 +112,7 @@ class Positions:
             return
         self._field(body, "json")
         if body.text is not None:
-            self._texts.append((body, "text", body.text))
+            self._texts.setdefault(body.text, []).append((body, "text"))
         if body.base64 is not None:
             self._blob(body, "base64", body.base64)
         self._field(body, "error")
@@ -120,11 +125,13 @@ class Positions:
             self._node(value)
 
     def _headers(self, pairs: Pairs) -> Pairs:
-        if not pairs:
-            return pairs
-        made: list[Any] = [list(pair) for pair in pairs]
-        self._pairs(made)
-        return made
+        names = self._names
+        for name, value in pairs:
+            if names[name] or "=" in value or "@" in value:
+                made: list[Any] = [list(pair) for pair in pairs]
+                self._pairs(made)
+                return made
+        return pairs
 
     # ------------------------------------------------------------------------------------------ JSON data
 
@@ -137,8 +144,8 @@ class Positions:
                 cls = value.__class__
                 if kind == PLAIN:
                     if cls is str:
-                        if len(value) > 9 and ("=" in value or ":" in value):
-                            self._texts.append((node, key, value))
+                        if len(value) > 9 and ("=" in value or ": " in value or '":' in value or "@" in value):
+                            self._texts.setdefault(value, []).append((node, key))
                     elif cls is dict or cls is list:
                         self._node(value)
                 elif kind < _BLOB:
@@ -153,8 +160,8 @@ class Positions:
                 cls = value.__class__
                 if cls is dict or cls is list:
                     self._node(value)
-                elif cls is str and len(value) > 9 and ("=" in value or ":" in value):
-                    self._texts.append((node, index, value))
+                elif cls is str and len(value) > 9:
+                    self._text(node, index, value)
 
     def _special(self, node: dict[str, Any], key: str, value: Any, kind: int) -> None:
         if kind == _BLOB and isinstance(value, str):
@@ -182,9 +189,11 @@ class Positions:
     def _secret(self, value: Any, kind: int) -> Any:
         """Returns what stands for a value whose name says that it is secret."""
         if isinstance(value, str):
-            if kind == COOKIE:
-                return self._cookies(value)
-            return self._credentials(value) if kind == CREDENTIALS else self._found.put(value)
+            if kind == SECRET or kind == BUNDLE:
+                return self._found.put(value)
+            if value not in self._headers_seen:
+                self._headers_seen[value] = self._cookies(value) if kind == COOKIE else self._credentials(value)
+            return self._headers_seen[value]
         if isinstance(value, list):
             return [self._secret(item, kind) for item in value]
         if isinstance(value, dict):
@@ -317,28 +326,27 @@ class Positions:
     # ------------------------------------------------------------------------------------- running text, base64
 
     def _text(self, box: Any, key: Any, text: str | None) -> None:
-        if text and ("=" in text or ":" in text):
-            self._texts.append((box, key, text))
+        if text and ("=" in text or ": " in text or '":' in text or "@" in text):
+            self._texts.setdefault(text, []).append((box, key))
 
     def _read_texts(self) -> None:
+        texts = list(self._texts)
         starts, size = [], 0
-        for _, _, text in self._texts:
+        for text in texts:
             starts.append(size)
             size += len(text) + len(_END)
-        everything = _END.join(text for _, _, text in self._texts)
         edits: dict[int, list[tuple[int, int]]] = {}
-        for start, end in named(everything, self._names):
+        for start, end in named(_END.join(texts), self._names):
             at = bisect_right(starts, start) - 1
-            size = len(self._texts[at][2])
-            edits.setdefault(at, []).append((start - starts[at], min(end - starts[at], size)))
+            edits.setdefault(at, []).append((start - starts[at], min(end - starts[at], len(texts[at]))))
         for at, spans in edits.items():
-            box, key, text = self._texts[at]
-            done, pieces = 0, []
+            text, done, made = texts[at], 0, ""
             for start, end in sorted(spans):
                 if start >= done:
-                    pieces += [text[done:start], self._found.put_encoded(text[start:end])]
+                    made += text[done:start] + self._found.put_encoded(text[start:end])
                     done = end
-            self._set(box, key, "".join(pieces) + text[done:])
+            for box, key in self._texts[text]:
+                self._set(box, key, made + text[done:])
 
     def _blob(self, box: Any, key: Any, text: str) -> None:
         data = decode_base64(text)
@@ -384,7 +392,9 @@ def _columns(node: dict[str, Any]) -> list[str]:
     names = []
     for column in columns if isinstance(columns, list) else ():
         inner = _content(column)
-        name = inner[0] if isinstance(inner, list) and inner else inner.get("name") if isinstance(inner, dict) else inner
+        name = (
+            inner[0] if isinstance(inner, list) and inner else inner.get("name") if isinstance(inner, dict) else inner
+        )
         names.append(_plain(name) or "")
     return names
 
