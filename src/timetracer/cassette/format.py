@@ -26,9 +26,10 @@ _decoder = msgspec.json.Decoder(Cassette)
 
 
 class _Head(msgspec.Struct):
-    """The version alone, whatever else the file holds."""
+    """What tells a cassette from other JSON, whatever else the file holds."""
 
     format: Any = None
+    trace: Any = None
     schema_version: Any = None  # what timetracer 1.x called it
 
 
@@ -76,22 +77,25 @@ def load(data: bytes, *, limit: int = SIZE_LIMIT) -> Cassette:
     except RecursionError:
         raise CassetteCorrupt("the cassette nests too deep") from None
     except ValueError as error:  # msgspec's errors and json's derive from it
-        _check_version(data)
+        _check_head(data)
         raise CassetteCorrupt(f"the cassette is broken: {error}") from error
-    if cassette.format != FORMAT:
-        _check_version(data)
+    if cassette.format != FORMAT or not cassette.trace.root_id:
+        _check_head(data)
     return cassette
 
 
-def _check_version(data: bytes) -> None:
-    """Raises CassetteVersionError where the format explains why the data cannot be read."""
+def _check_head(data: bytes) -> None:
+    """Raises where the format explains why the data cannot be read, or where it is other JSON altogether."""
     try:
         head = msgspec.json.decode(data, type=_Head)
     except (ValueError, RecursionError):
         return
     found = head.format if head.format is not None else head.schema_version
-    if found is None or found == FORMAT:
-        return
-    newer = isinstance(found, int) and found > FORMAT
-    advice = "upgrade timetracer" if newer else "convert it with `timetracer import`"
-    raise CassetteVersionError(f"the cassette has format {found}, and this version reads format {FORMAT}: {advice}")
+    if found is None:
+        raise CassetteCorrupt("this is no cassette: it names no format")
+    if found != FORMAT:
+        newer = isinstance(found, int) and found > FORMAT
+        advice = "upgrade timetracer" if newer else "convert it with `timetracer import`"
+        raise CassetteVersionError(f"the cassette has format {found}, and this version reads format {FORMAT}: {advice}")
+    if head.trace is None:
+        raise CassetteCorrupt("the cassette is broken: it has no `trace`")

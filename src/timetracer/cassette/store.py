@@ -18,6 +18,7 @@ import re
 import threading
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -80,6 +81,7 @@ def write_cassette(
         MissingDependencyError: zstd needs a package that is not installed.
         UnsupportedError: the cassette holds something that is no JSON data.
     """
+    made: list[Path] = []
     try:
         _make_folder(path.parent)
         stale = set(_side_files(path))
@@ -87,17 +89,20 @@ def write_cassette(
         names = (name for n in itertools.count(1) if (name := f"{_stem(path)}.{n}.body") not in stale)
 
         def side_file(data: bytes) -> str:
-            name = next(names)
-            _write(path.with_name(name), data, path, transform)
-            return name
+            made.append(path.with_name(next(names)))
+            _write(made[-1], data, path, transform)
+            return made[-1].name
 
         written = bodies.packed(cassette, inline_limit=inline_limit, side_file=side_file)
         kept = {body.file for body in bodies.each(written)}
         _write(path, format.dump(written), path, transform)
-        for name in stale - kept:
-            path.with_name(name).unlink(missing_ok=True)
+        made = [path.with_name(name) for name in stale - kept]
     except OSError as error:
         raise CassetteError(f"the cassette {path} cannot be written: {error.strerror or error}") from error
+    finally:
+        for side in made:  # no cassette names it: that of a failed attempt, or of the cassette that was replaced
+            with suppress(OSError):
+                side.unlink()
     return path
 
 
@@ -135,12 +140,19 @@ def _write(file: Path, data: bytes, path: Path, transform: Transform | None) -> 
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # the rename itself must survive a crash, too
-        folder = os.open(file.parent, os.O_RDONLY)
+    _sync_folder(file.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the rename itself survive a crash, where the file system can do that. The file is in place either way."""
+    if os.name != "posix":
+        return
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)
 
 
 def _compress(data: bytes, path: Path) -> bytes:

@@ -76,7 +76,7 @@ def find(name: str, kind: type) -> Any:
         found: Any = sys.modules.get(module) or importlib.import_module(module)
         for part in path.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, SyntaxError, RuntimeError, OSError) as error:
         raise CassetteCorrupt(f"the class {name} cannot be imported here: {error}") from error
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise CassetteCorrupt(f"{name} is not a {kind.__name__}")

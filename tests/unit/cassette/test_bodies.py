@@ -12,9 +12,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timetracer.cassette import bodies
+from timetracer.cassette import bodies, format
 from timetracer.cassette.bodies import decoded, pack, recode, unpack
-from timetracer.cassette.model import Body
+from timetracer.cassette.model import Body, Cassette, Event, Result, Sent, Signature, Trace
 from timetracer.errors import CassetteCorrupt
 
 JSON = st.recursive(
@@ -76,6 +76,19 @@ def test_other_bytes_are_kept_as_base64(raw: bytes) -> None:
     """Bytes that are no readable text are kept exactly."""
     body = pack([raw])
     assert body.base64
+    assert unpack(body) == [raw]
+
+
+@pytest.mark.parametrize(
+    "raw", [b"[]", b"{}", b'{"a":null}', b"[-0.0,1e+22,18446744073709551616]", b'{"$decimal":"1"}']
+)
+def test_json_survives_the_cassette_around_it(raw: bytes) -> None:
+    """Empty, null, look-alike and unusual JSON is restored from the file, too."""
+    event = Event(1, "http.client", Signature("httpx", "GET", "/"), Sent(), Result(body=Body(raw=[raw])))
+    read = format.load(format.dump(Cassette(trace=Trace(trace_id="1", root_id="2"), events=[event])))
+    body = read.events[0].result.body
+    assert body is not None
+    assert body.layout == "compact"
     assert unpack(body) == [raw]
 
 
