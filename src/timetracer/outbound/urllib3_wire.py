@@ -98,6 +98,10 @@ def rebuild(reply: Reply, *, method: str, retries: Retry | None, pool: Any) -> u
     if preloaded:
         response.decode_content = value["decode"]
         response.headers = HTTPHeaderDict(reply.headers)
+        for name in set(wire.msg):
+            del wire.msg[name]
+        for name, text in reply.headers:
+            wire.msg[name] = text
     if retries is not None and "retries" in value:
         history = tuple(RequestHistory(*each) for each in value["history"])
         response.retries = retries.new(history=history, **value["retries"])
@@ -112,8 +116,8 @@ def _wire(body: Source, status: int, value: dict[str, Any], headers: Any, method
 
 def give_live_parts(error: BaseException, pool: Any, depth: int = 0) -> None:
     """Gives the errors along a chain the pool that they were raised in."""
-    if isinstance(error, urllib3.exceptions.PoolError):
-        error.pool = pool
+    if isinstance(error, urllib3.exceptions.PoolError) and error.pool is not None:
+        error.pool = pool  # None where the body was read ahead: urllib3 tells the response of its pool later
     # Not by `getattr`: `NewConnectionError.pool` is deprecated and warns.
     inner = [*error.args, vars(error).get("reason"), error.__cause__, error.__context__]
     for each in inner if depth < 8 else ():

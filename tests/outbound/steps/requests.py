@@ -111,7 +111,11 @@ for _path in (
 @steps
 def head_options_delete() -> Any:
     with session() as http:
-        return [all_of(http.head(f"{BASE}/json")), all_of(http.options(f"{BASE}/json")), http.delete(f"{BASE}/echo").text]
+        return [
+            all_of(http.head(f"{BASE}/json")),
+            all_of(http.options(f"{BASE}/json")),
+            http.delete(f"{BASE}/echo").text,
+        ]
 
 
 @steps
