@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -158,7 +159,12 @@ def test_a_file_too_large_is_corrupt(tmp_path: Path, suffix: str) -> None:
     """The bound holds on disk and for what a small file unpacks to."""
     path = tmp_path / f"x{suffix}"
     bomb = b"[" + b" " * 1_000_000
-    path.write_bytes({".json": bytes, ".json.gz": gzip.compress, ".json.zst": zstandard.compress}[suffix](bomb))
+    packers: dict[str, Callable[[bytes], bytes]] = {
+        ".json": bytes,
+        ".json.gz": gzip.compress,
+        ".json.zst": zstandard.compress,
+    }
+    path.write_bytes(packers[suffix](bomb))
     with pytest.raises(CassetteCorrupt, match="more than the 100,000 bytes"):
         read_cassette(path, limit=100_000)
 

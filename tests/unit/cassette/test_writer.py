@@ -80,7 +80,9 @@ def test_a_quarter_of_the_bound_does_not_wait(writers: Callable[..., Writer[int]
 
 def test_what_exceeds_the_bound_is_dropped_and_counted(writers: Callable[..., Writer[int]]) -> None:
     """A full writer refuses at once, counts it, and takes items again when there is room."""
-    gate, seen, drops = threading.Event(), [], []
+    gate = threading.Event()
+    seen: list[int] = []
+    drops: list[int] = []
 
     def handle(item: int) -> None:
         gate.wait(5)
