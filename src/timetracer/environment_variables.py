@@ -1,7 +1,7 @@
 """The names of all environment variables that timetracer reads, each with its meaning and default.
 
-`timetracer.config` reads them, once; `docs/configuration.md` explains them at length. A value is text: lists are separated
-by commas, booleans are `true` or `false` (also 1/0, yes/no, on/off), and an empty value counts as not set.
+`timetracer.config` reads them, once; `docs/configuration.md` explains them at length. A value is text: lists are
+separated by commas, booleans are `true` or `false` (also 1/0, yes/no, on/off), and an empty value counts as not set.
 """
 
 from __future__ import annotations
@@ -255,7 +255,8 @@ TIMETRACER_QUEUE_MB = "TIMETRACER_QUEUE_MB"
 """
 .. envvar:: TIMETRACER_QUEUE_MB
 
-How many MB captured data may take in memory until it is on disk; beyond it bodies become incomplete, and the app goes on.
+How many MB captured data may take in memory until it is on disk; beyond it bodies become incomplete, and the app goes
+on.
 Default: "64"
 """
 
@@ -279,7 +280,8 @@ TIMETRACER_S3_BUCKET = "TIMETRACER_S3_BUCKET"
 """
 .. envvar:: TIMETRACER_S3_BUCKET
 
-The name of timetracer 1.x for an S3 bucket to keep cassettes in; TIMETRACER_CASSETTE_DIR=s3://bucket/prefix wins over it.
+The name of timetracer 1.x for an S3 bucket to keep cassettes in; TIMETRACER_CASSETTE_DIR=s3://bucket/prefix wins over
+it.
 Default: not set
 """
 
