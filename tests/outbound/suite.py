@@ -129,7 +129,8 @@ class Suite:
         command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "tests.outbound.run_steps", self.steps, mode]
         command += [str(cassette), str(outcome), "--instrument", instrument, "--only", ",".join(self.only)]
         command += ["--instrumentors", ",".join(self.instrumentors if instrumented else ())]
-        environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+        kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+        environment = {name: value for name, value in kept.items() if not name.startswith(("TIMETRACER_", "OTEL_"))}
         environment |= {f"STEPS_{name.upper()}": where for name, where in addresses.items()}
         environment |= {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "PYTHONHASHSEED": "random"}
         done = subprocess.run(

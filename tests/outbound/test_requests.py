@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+
 import pytest
 
 from tests.outbound.http_recordings import record_http
@@ -20,3 +22,9 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
 def test_replay_equals_live(recordings: Recordings, variant: Variant) -> None:
     """Whatever the steps saw live, they see again with the upstream gone."""
     SUITE.check(recordings, variant)
+
+
+def test_private_names_are_where_they_were() -> None:
+    """What is leaned on upstream without being promised there fails here, by name, when it moves."""
+    source = http.client.HTTPResponse.__init__.__code__.co_names
+    assert {"fp", "chunked", "length"} <= set(source)

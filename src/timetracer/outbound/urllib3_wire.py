@@ -54,6 +54,7 @@ def keep(response: urllib3.HTTPResponse, capture: Capture, *, preloaded: bool = 
     value: dict[str, Any] = {
         "reason": response.reason,
         "version": response.version,
+        "version string": getattr(response, "version_string", ""),
         "url": response.geturl(),
         "decode": response.decode_content,
         "enforce": response.enforce_content_length,  # False by default in 1.26
@@ -84,7 +85,7 @@ def rebuild(reply: Reply, *, method: str, retries: Retry | None, pool: Any) -> u
         "headers": HTTPHeaderDict(wire.msg.items()),
         "status": wire.status,
         "version": wire.version,
-        "version_string": f"HTTP/{value['version'] // 10}.{value['version'] % 10}",
+        "version_string": value["version string"],
         "reason": value["reason"],
         "preload_content": preloaded,
         "decode_content": value["decode"] and not preloaded,
