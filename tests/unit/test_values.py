@@ -59,7 +59,7 @@ def same(a: Any, b: Any) -> bool:
     """Compares by type as well, all the way down; NaN equals itself and -0.0 differs from 0.0."""
     if type(a) is not type(b):
         return False
-    if isinstance(a, (float, Decimal)):
+    if isinstance(a, (float, complex, Decimal)):
         return repr(a) == repr(b)
     if isinstance(a, (list, tuple, deque)):
         return len(a) == len(b) and all(map(same, a, b))

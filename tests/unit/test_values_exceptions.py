@@ -11,8 +11,9 @@ import httpx
 import pytest
 import redis.exceptions
 import requests
+from django.core.exceptions import ValidationError
 
-from timetracer.errors import UnsupportedError
+from timetracer.errors import CassetteCorrupt, UnsupportedError
 from timetracer.values import Lost, decode, encode, is_error
 
 
@@ -124,6 +125,31 @@ def test_an_exception_says_what_it_lost() -> None:
     assert repr(made) == "ValueError('x', <built-in function print>)"
     assert encode(made) == encode(ValueError("x", print))
     assert encode(ValueError(print))["$error"]["args"] == [{"$repr": "<built-in function print>"}]
+
+
+def test_an_exception_that_refers_to_itself_comes_back() -> None:
+    """Django's ValidationError lists itself; a chain may lead back to where it began."""
+    made = there_and_back(ValidationError("bad", code="c"))
+    assert made.error_list == [made]
+    assert (made.messages, made.code) == (["bad"], "c")
+    fields = there_and_back(ValidationError({"name": ["too long", "odd"]}))
+    assert fields.message_dict == {"name": ["too long", "odd"]}
+    first, second = ValueError(1), KeyError(2)
+    first.__context__, second.__context__ = second, first
+    loop = there_and_back(first)
+    assert loop.__context__.__context__ is loop
+    own = ValueError()
+    own.args = (own,)
+    assert isinstance(there_and_back(own).args[0], Lost)
+
+
+@pytest.mark.parametrize("level", [0, -1, "x"])
+def test_a_reference_to_no_exception_is_corrupt(level: object) -> None:
+    """A reference upwards needs an exception there."""
+    with pytest.raises(CassetteCorrupt):
+        decode({"$up": level})
+    with pytest.raises(CassetteCorrupt):
+        decode({"$error": {"class": "builtins:ValueError", "args": [{"$up": level}]}})
 
 
 def test_an_exception_of_a_local_class_is_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import enum
+import threading
 import types
 import uuid
 from collections import OrderedDict, deque
@@ -90,11 +91,31 @@ def _untext(data: Data) -> Any:
     return find(data[0], object)(data[1])
 
 
+class _Open(threading.local):
+    """The exceptions that are being decoded on this thread; None until its arguments are known."""
+
+    def __init__(self) -> None:
+        self.errors: list[BaseException | None] = []
+
+
+_open = _Open()
+
+
 def _unerror(data: Data) -> BaseException:
     """Rebuilds an exception past its own `__init__`, whose signature may have little to do with its `args`."""
     cls = find(data["class"], BaseException)
-    args = tuple(restore(data["args"]))
-    error = _shell(cls, args)
+    _open.errors.append(None)
+    try:
+        error = _shell(cls, tuple(restore(data["args"])))
+        _open.errors[-1] = error
+        _fill(error, data)
+    finally:
+        _open.errors.pop()
+    return error
+
+
+def _fill(error: BaseException, data: Data) -> None:
+    cls: Any = type(error)
     for key, value in data.get("state", {}).items():
         member = members(cls).get(key)
         if member is not None:
@@ -107,6 +128,13 @@ def _unerror(data: Data) -> BaseException:
         error.__cause__ = restore(data["cause"])
     if "context" in data:
         error.__context__ = restore(data["context"])
+
+
+def _unup(data: Data) -> BaseException:
+    """Returns the exception around this place, `data` levels up."""
+    error = _open.errors[::-1][data]
+    if error is None or data < 0:
+        raise CassetteCorrupt("an exception is its own argument")
     return error
 
 
@@ -153,5 +181,6 @@ _DECODERS: dict[str, Callable[[Data], Any]] = {
     "$object": _unobject,
     "$text": _untext,
     "$error": _unerror,
+    "$up": _unup,
     "$repr": lambda data: Lost(restore(data)),
 }

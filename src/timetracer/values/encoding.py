@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import enum
+import threading
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
@@ -17,6 +18,16 @@ from timetracer.errors import UnsupportedError
 from timetracer.values.classes import BY_STATE, BY_TEXT, IP, PLAIN, Data, Lost, class_name, kind_of, members, name_of
 
 _CHAIN = 16  # exceptions followed along `cause` and `context`
+
+
+class _Open(threading.local):
+    """The exceptions that are being encoded on this thread, and whether the arguments of each are done."""
+
+    def __init__(self) -> None:
+        self.errors: list[tuple[BaseException, bool]] = []
+
+
+_open = _Open()
 _SHOWN = Repr()
 _SHOWN.maxother = _SHOWN.maxstring = 200
 
@@ -144,9 +155,23 @@ def _other(value: Any) -> Data:
 
 def _error(error: BaseException, chain: int) -> Data:
     """Encodes an exception. What its arguments and attributes cannot restore is kept as text, and seen as `$repr`."""
+    for depth, (outer, has_args) in enumerate(reversed(_open.errors)):
+        if outer is error:  # Django's ValidationError lists itself
+            if not has_args:
+                raise UnsupportedError(f"a {name_of(type(error))} that is its own argument cannot be recorded")
+            return {"$up": depth}
+    _open.errors.append((error, False))
+    try:
+        return {"$error": _parts(error, chain)}
+    finally:
+        _open.errors.pop()
+
+
+def _parts(error: BaseException, chain: int) -> dict[str, Data]:
     cls: Any = type(error)
     exact = isinstance(error, BaseExceptionGroup)  # cannot be built without its exceptions
     data: dict[str, Data] = {"class": class_name(cls), "args": [convert(x) if exact else _lossy(x) for x in error.args]}
+    _open.errors[-1] = (error, True)
     state = {key: value for key, member in members(cls).items() if (value := _read(member, error)) is not None}
     state |= vars(error)
     notes = state.pop("__notes__", None)
@@ -158,7 +183,7 @@ def _error(error: BaseException, chain: int) -> Data:
         data["context"] = _error(error.__context__, chain - 1)
     if notes:
         data["notes"] = _lossy(notes)
-    return {"$error": data}
+    return data
 
 
 def _lossy(value: Any) -> Data:
