@@ -14,10 +14,10 @@ timetracer_cache() {
 # Try a command some times, waiting longer each time: package mirrors fail now and then.
 with_retries() {
   local attempt
-  for attempt in 1 2 3 4; do
+  for attempt in 1 2 3; do
     "$@" && return 0
     echo "attempt $attempt failed: $*" >&2
-    sleep $((attempt * 5))
+    [ "$attempt" = 3 ] || sleep $((attempt * 5))
   done
   return 1
 }
