@@ -12,22 +12,27 @@ alone, and stay wherever the document uses them as a key or in a path.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from copy import deepcopy
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from timetracer.cassette.bodies import packed
 from timetracer.cassette.encryption import seal_text, seal_value
 from timetracer.cassette.model import Cassette, Draw, Event
 from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secret_positions import Positions
-from timetracer.cassette.secrets_rules import Names, shaped
+from timetracer.cassette.secrets_rules import Names
 from timetracer.errors import ConfigError
 
+Copied = TypeVar("Copied", Cassette, dict[str, Event])
 Mode = Literal["redact", "seal", "keep"]
 
 _ENCODER = msgspec.json.Encoder()
-_DECODER = msgspec.json.Decoder(Cassette)
-_SHARED = msgspec.json.Decoder(dict[str, Event])
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {
+    Cassette: msgspec.json.Decoder(Cassette),
+    dict: msgspec.json.Decoder(dict[str, Event]),
+}
 _SECRET_SOURCES = ("secrets", "SystemRandom", "urandom", "getrandom")
 
 
@@ -65,10 +70,9 @@ class Redactor:
         """Returns the cassette with the replacements in it, ready to be written."""
         if self._mode == "keep":
             return Redacted(cassette, None)
-        document = _ENCODER.encode(cassette)
-        copy = cassette if owned else _DECODER.decode(document)
-        if owned:
-            copy.shared = _SHARED.decode(_ENCODER.encode(copy.shared))
+        cassette = packed(cassette)  # a body still in raw bytes would be written without a look at it
+        copy = cassette if owned else _copied(cassette)
+        copy.shared = _copied(copy.shared) if owned else copy.shared
         key = self._key if self._mode == "seal" else None
         if key is None:
             found = Replacements(copy.replacements)
@@ -76,8 +80,6 @@ class Redactor:
         else:
             found = Replacements(copy.replacements, lambda text: seal_text(_ENCODER.encode(text)[1:-1], key))
             positions = Positions(self._names, found, lambda value: seal_value(_ENCODER.encode(value), key))
-        for fragment in shaped(document):
-            found.put(msgspec.json.decode(b'"' + fragment + b'"', type=str))
         positions.cassette(copy)
         positions.blobs()
         copy.draws = [_draw(draw, found, key) for draw in copy.draws]
@@ -85,7 +87,7 @@ class Redactor:
             copy.replacements = found.found()
         trace = copy.trace
         found.leave(x for x in (trace.trace_id, trace.root_id, trace.parent_id, *(s.span_id for s in copy.spans)) if x)
-        return Redacted(copy, found)
+        return Redacted(copy, found, positions.texts())
 
 
 class Redacted:
@@ -95,16 +97,17 @@ class Redacted:
         cassette: a copy, unless nothing was to be done.
     """
 
-    __slots__ = ("_found", "cassette")
+    __slots__ = ("_found", "_texts", "cassette")
 
-    def __init__(self, cassette: Cassette, found: Replacements | None) -> None:
+    def __init__(self, cassette: Cassette, found: Replacements | None, texts: str = "") -> None:
         self.cassette = cassette
         self._found = found
+        self._texts = texts
 
     def write(self, dump: Callable[[Cassette], bytes]) -> bytes:
         """Returns the document with every secret replaced wherever it occurs."""
         document = dump(self.cassette)
-        return document if self._found is None else self._found.everywhere(document)
+        return document if self._found is None else self._found.everywhere(document, self._texts)
 
     def body(self, data: bytes) -> bytes:
         """Returns the bytes of a side file with this cassette's secrets replaced."""
@@ -113,6 +116,14 @@ class Redacted:
     def text(self, text: str) -> str:
         """Returns a text (a log record, a span attribute) with this cassette's secrets replaced."""
         return self.body(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+
+def _copied(value: Copied) -> Copied:
+    try:
+        made: Copied = _DECODERS[type(value)].decode(_ENCODER.encode(value))
+    except (UnicodeEncodeError, msgspec.DecodeError):  # lone surrogates, beyond what values.py escapes
+        return deepcopy(value)
+    return made
 
 
 def _draw(draw: Draw, found: Replacements, key: bytes | None) -> Draw:

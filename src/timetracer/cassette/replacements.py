@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import html
 import json
 import re
@@ -25,6 +24,7 @@ _CLASS = {char: chars for chars in _CLASSES for char in chars}
 _HEX_CLASS = _CLASS | {char: chars for chars in ("abcdef", "ABCDEF") for char in chars}
 _HEX = re.compile(r"[0-9a-f\-]+|[0-9A-F\-]+")  # a UUID stays one
 _ENCODED = re.compile(r"[\w.\-*~!'()%+]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WORD_LIMIT = 24
 _MARKS = "!$*-.^~"  # equally long in JSON, and safe in URLs as far as any is
 _WORDY = re.compile(r"(?:[a-z]+|[A-Z][a-z]*|[A-Z]+)(?:[_.\- ](?:[a-z]+|[A-Z][a-z]*|[A-Z]+))*[_.\-]?\d{0,4}")
@@ -159,22 +159,27 @@ class Replacements:
         """Returns all replacements, those of earlier passes first."""
         return [*self.listed, *self.made.values()]
 
-    def everywhere(self, document: bytes) -> bytes:
+    def everywhere(self, document: bytes, texts: str) -> bytes:
         """Returns the JSON document with every secret replaced wherever it may be taken for itself.
 
         Words are left where they also are structure: a password `admin` is replaced where it was found, but the path
         `/admin/` and a key `admin` stay. See `_reach`.
+
+        Args:
+            document: the cassette as JSON, secrets replaced already where they were found.
+            texts: every text and name of the document once: much shorter, so that it tells fast what to look for.
         """
         if not self.made and not self.forms:
             return document
         needles: dict[bytes, bytes] = {}
         bounded: dict[bytes, bytes] = {}
         for secret, made in self.made.items():
-            reach = _reach(secret, document)
+            spellings = [write for write in _writers(secret) if write(secret) in texts]
+            reach = _reach(secret, document) if spellings else None
             if reach is not None:
-                (needles if reach else bounded).update(self._spellings(secret, made, reach))
+                (needles if reach else bounded).update(self._spellings(secret, made, spellings, reach))
         for raw, made in self.forms.items():
-            if len(raw) >= ANYWHERE:
+            if len(raw) >= ANYWHERE and raw in texts:
                 needles.setdefault(_escaped(raw), _escaped(made))
         if bounded:
             document = _replace_bounded(document, bounded)
@@ -189,7 +194,9 @@ class Replacements:
         pairs = {
             write(secret).encode("utf-8", "surrogatepass"): write(made).encode("utf-8", "surrogatepass")
             for secret, made in self.made.items()
-            if len(secret) >= ANYWHERE and not (_WORDY.fullmatch(secret) and len(secret) <= _WORD_LIMIT)
+            if len(secret) >= ANYWHERE
+            and not _SURROGATE.search(secret)
+            and not (_WORDY.fullmatch(secret) and len(secret) <= _WORD_LIMIT)
             for write in _WRITERS
         }
         for needle in sorted(pairs, key=len, reverse=True):
@@ -205,10 +212,10 @@ class Replacements:
         """Tells whether a text is one of the secrets."""
         return text in self.made
 
-    def _spellings(self, secret: str, made: str, anywhere: bool) -> dict[bytes, bytes]:
+    def _spellings(self, secret: str, made: str, writers: list[Replace], anywhere: bool) -> dict[bytes, bytes]:
         """Returns how a secret may be written in the document, each with its replacement written alike."""
         pairs: dict[bytes, bytes] = {}
-        for write in _WRITERS if anywhere else _WRITERS[:1]:
+        for write in writers if anywhere else writers[:1]:
             spelled = write(secret)
             if spelled == secret and write is not _json:
                 continue
@@ -218,7 +225,11 @@ class Replacements:
 
 
 def _escaped(text: str) -> bytes:
-    return msgspec.json.encode(text)[1:-1]
+    try:
+        return msgspec.json.encode(text)[1:-1]
+    except UnicodeEncodeError:  # lone surrogates, as `format` writes them
+        plain = json.dumps(text, ensure_ascii=False)[1:-1]
+        return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", plain).encode()
 
 
 def _json(text: str) -> str:
@@ -253,6 +264,15 @@ _WRITERS: tuple[Replace, ...] = (
 )
 
 
+def _writers(secret: str) -> tuple[Replace, ...]:
+    """Returns how a secret is looked for: each spelling that differs from those before it."""
+    if len(secret) < ANYWHERE or _SURROGATE.search(secret):
+        return _WRITERS[:1]
+    if secret.isascii() and secret.isalnum():
+        return _WRITERS[:2]
+    return _WRITERS
+
+
 def _encode_alike(raw: str, plain: str, made: str) -> str:
     units = re.findall(r"(?:%[0-9A-Fa-f]{2})+|[^%]|%", raw)
     out, at = [], 0
@@ -285,11 +305,12 @@ def _reach(secret: str, document: bytes) -> bool | None:
     return len(secret) >= ANYWHERE
 
 
-_STRUCTURE = frozenset(  # what a cassette says in words of its own
+_OWN_WORDS = (  # what a cassette says in words of its own
     "complete|partial|error|compact|spaced|text|base64|http.client|http.server|db.query|cache.command|aws.call|exact"
     "|task.publish|task.run|POST|PATCH|DELETE|HEAD|OPTIONS|SELECT|INSERT|UPDATE|UNSET|INTERNAL|CLIENT|SERVER|PRODUCER"
-    "|CONSUMER|masked".split("|")  # noqa: SIM905 (a list of so many strings is read by nobody)
+    "|CONSUMER|masked"
 )
+_STRUCTURE = frozenset(_OWN_WORDS.split("|"))
 
 
 def _replace_bounded(document: bytes, needles: dict[bytes, bytes]) -> bytes:
@@ -316,11 +337,3 @@ def _tree(needles: list[bytes], depth: int) -> bytes:
     for needle in needles:
         groups.setdefault(needle[depth : depth + 1], []).append(needle)
     return b"|".join(re.escape(head) + b"(?:" + _tree(group, depth + 1) + b")" for head, group in groups.items())
-
-
-def decode_base64(text: str) -> bytes | None:
-    """Returns the bytes of a base64 text in either alphabet, padded or not; None if it is none."""
-    try:
-        return base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        return None

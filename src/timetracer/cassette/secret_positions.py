@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import re
-import zlib
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
+from timetracer.cassette.encoded_parts import columns_of, content, decode_base64, inflate, plain
 from timetracer.cassette.model import Body, Cassette, Event, Pairs, Result, Sent
-from timetracer.cassette.replacements import Replacements, decode_base64
-from timetracer.cassette.secrets_rules import BUNDLE, COOKIE, CREDENTIALS, PLAIN, SECRET, Names, named
+from timetracer.cassette.replacements import Replacements
+from timetracer.cassette.secrets_rules import BUNDLE, COOKIE, CREDENTIALS, PLAIN, SECRET, SHAPED, Names, named, shaped
 from timetracer.cassette.sql_names import names_of_parameters
 
 _BLOB, _PARAMETERS, _ROWS, _MAP, _SEALED = range(10, 15)
@@ -29,7 +28,6 @@ _ATTRIBUTES = frozenset(
 _SCHEME = re.compile(r"([A-Za-z][\w\-]*) +(.+)", re.DOTALL)
 _SIGNED = re.compile(r"\b(?:response|[Ss]ignature)=\"?([^\",\s]+)")
 _DJANGO_SESSION = re.compile(r"(?<=django\.contrib\.sessions\.)(?:cached_db|cache)([a-z0-9]{16,})")
-_INFLATED = 64 << 20  # a compressed blob that grows beyond this is left alone
 _END = "\x1f\n"  # ends each text among the running texts
 
 
@@ -47,14 +45,17 @@ class Positions:
         self._found = found
         self._seal = seal
         self._texts: dict[str, list[tuple[Any, Any]]] = {}  # each once, with all its places
+        self._strings: set[str] = set()  # long enough to be a secret by shape
         self._headers_seen: dict[str, str] = {}  # cookies and credentials: most calls repeat them
         self._blobs: list[tuple[Any, Any, bytes, Callable[[bytes], bytes]]] = []
         names.update(_SPECIAL)
+        names.uncached.clear()
 
     def cassette(self, cassette: Cassette) -> None:
         """Replaces every secret that is known by its position; `blobs` then goes on inside base64."""
         if (inbound := cassette.inbound) is not None:
             self._text(inbound, "target", inbound.target)
+            self._strings.add(inbound.route or "")
             self._text(inbound, "traceback", inbound.traceback)
             self._node(inbound.fields)
             self._sent(inbound.request)
@@ -66,11 +67,21 @@ class Positions:
             self._text(span, "status_message", span.status_message)
             for item in span.events:
                 self._node(item)
+            self._strings.add(span.name)
         self._node(cassette.logs)
         self._node(cassette.trace.resource)
         for match in cassette.replay:
             self._text(match, "url", match.url)
+            self._text(match, "reason", match.reason)
+        for draw in cassette.draws:
+            self._node(draw.values)
         self._read_texts()
+        for secret in shaped("\n".join(self._strings)):
+            self._found.put(secret)
+
+    def texts(self) -> str:
+        """Returns every text and name that the walk saw, once."""
+        return "\n".join((*self._strings, *self._names, *self._names.uncached))
 
     def blobs(self) -> None:
         """Replaces what is known by now inside base64."""
@@ -103,7 +114,7 @@ class Positions:
         if result.replies is not None:
             self._node(result.replies)
         if result.items is not None:
-            columns = _columns(result.value) if isinstance(result.value, dict) else []
+            columns = columns_of(result.value) if isinstance(result.value, dict) else []
             self._rows(result.items.values, columns)
             self._field(result.items, "error")
 
@@ -112,6 +123,7 @@ class Positions:
             return
         self._field(body, "json")
         if body.text is not None:
+            self._strings.add(body.text)
             self._texts.setdefault(body.text, []).append((body, "text"))
         if body.base64 is not None:
             self._blob(body, "base64", body.base64)
@@ -127,6 +139,7 @@ class Positions:
     def _headers(self, pairs: Pairs) -> Pairs:
         names = self._names
         for name, value in pairs:
+            self._strings.add(value)
             if names[name] or "=" in value or "@" in value:
                 made: list[Any] = [list(pair) for pair in pairs]
                 self._pairs(made)
@@ -144,8 +157,13 @@ class Positions:
                 cls = value.__class__
                 if kind == PLAIN:
                     if cls is str:
-                        if len(value) > 9 and ("=" in value or ": " in value or '":' in value or "@" in value):
-                            self._texts.setdefault(value, []).append((node, key))
+                        if len(value) > 3:
+                            self._strings.add(value)
+                            if "=" in value or ": " in value or '":' in value or "@" in value:
+                                self._texts.setdefault(value, []).append((node, key))
+                    elif cls is int:
+                        if value > 9_999_999:
+                            self._strings.add(str(value))
                     elif cls is dict or cls is list:
                         self._node(value)
                 elif kind < _BLOB:
@@ -160,24 +178,29 @@ class Positions:
                 cls = value.__class__
                 if cls is dict or cls is list:
                     self._node(value)
-                elif cls is str and len(value) > 9:
+                elif cls is str and len(value) > 3:
                     self._text(node, index, value)
+                elif cls is int and value > 9_999_999:
+                    self._strings.add(str(value))
 
     def _special(self, node: dict[str, Any], key: str, value: Any, kind: int) -> None:
         if kind == _BLOB and isinstance(value, str):
             self._blob(node, key, value)
         elif kind == _PARAMETERS and isinstance(node.get("sql"), str):
-            self._parameters(node["sql"], _content(value))
+            self._parameters(node["sql"], content(value))
         elif kind == _ROWS and "columns" in node:
-            self._rows(_content(value), _columns(node))
+            self._rows(content(value), columns_of(node))
         elif kind == _MAP and isinstance(value, list):
             self._pairs(value)
+        elif kind == SHAPED:
+            self._strings.add(key)
+            self._item(node, key, value, PLAIN)
         elif kind != _SEALED:
             self._text(node, key, value) if isinstance(value, str) else self._node(value)
 
     def _pairs(self, pairs: list[Any]) -> None:
         for pair in pairs:
-            name = _plain(pair[0])
+            name = plain(pair[0])
             kind = self._names[name] if name is not None else PLAIN
             if kind != PLAIN and kind < _BLOB:
                 pair[1] = self._secret(pair[1], kind)
@@ -189,7 +212,7 @@ class Positions:
     def _secret(self, value: Any, kind: int) -> Any:
         """Returns what stands for a value whose name says that it is secret."""
         if isinstance(value, str):
-            if kind == SECRET or kind == BUNDLE:
+            if kind in (SECRET, BUNDLE):
                 return self._found.put(value)
             if value not in self._headers_seen:
                 self._headers_seen[value] = self._cookies(value) if kind == COOKIE else self._credentials(value)
@@ -252,16 +275,16 @@ class Positions:
                 self._item(values, key, value, kind)
         elif isinstance(values, list):
             for index, value in enumerate(values):
-                content = _content(value)
-                if isinstance(content, list) or (isinstance(content, dict) and "$" not in next(iter(content), "$")):
-                    self._parameters(sql, content)
+                inner = content(value)
+                if isinstance(inner, list) or (isinstance(inner, dict) and "$" not in next(iter(inner), "$")):
+                    self._parameters(sql, inner)
                 else:
                     self._item(values, index, value, self._names[names.get(str(index), "")])
 
     def _rows(self, rows: Any, columns: list[str]) -> None:
         kinds = [(index, self._names[name]) for index, name in enumerate(columns) if self._names[name]]
         for row in rows if kinds and isinstance(rows, list) else ():
-            cells = _content(row)
+            cells = content(row)
             if isinstance(cells, list):
                 for index, kind in kinds:
                     if index < len(cells):
@@ -280,7 +303,7 @@ class Positions:
         """Redis: keys that hold a session's id, fields and values that go by a secret name, AUTH."""
         method = event.signature.method.upper()
         for values in event.signature.fields.values():
-            arguments = _content(values)
+            arguments = content(values)
             if isinstance(arguments, list):
                 self._arguments(arguments, method)
         event.signature.url = self._key(event.signature.url)
@@ -291,11 +314,11 @@ class Positions:
 
     def _arguments(self, arguments: list[Any], method: str) -> None:
         for index, argument in enumerate(arguments):
-            inner = _content(argument)
+            inner = content(argument)
             if isinstance(inner, list):
-                self._arguments(inner, str(_plain(inner[0])).upper() if inner else "")
+                self._arguments(inner, str(plain(inner[0])).upper() if inner else "")
                 continue
-            text = _plain(argument)
+            text = plain(argument)
             if text is None:
                 continue
             if method in ("AUTH", "HELLO") and index == len(arguments) - 1:
@@ -326,7 +349,10 @@ class Positions:
     # ------------------------------------------------------------------------------------- running text, base64
 
     def _text(self, box: Any, key: Any, text: str | None) -> None:
-        if text and ("=" in text or ": " in text or '":' in text or "@" in text):
+        if not text:
+            return
+        self._strings.add(text)
+        if "=" in text or ": " in text or '":' in text or "@" in text:
             self._texts.setdefault(text, []).append((box, key))
 
     def _read_texts(self) -> None:
@@ -352,17 +378,17 @@ class Positions:
         data = decode_base64(text)
         if not data:
             return
-        data, pack = _inflate(data)
+        data, pack = inflate(data)
         self._blobs.append((box, key, data, pack))
         try:
-            plain = data.decode()
+            text = data.decode()
         except UnicodeDecodeError:
             return
         try:
             self._node(msgspec.json.decode(data))
         except (msgspec.DecodeError, RecursionError):
-            for start, end in named(plain, self._names):
-                self._found.put_encoded(plain[start:end])
+            for start, end in named(text, self._names):
+                self._found.put_encoded(text[start:end])
 
     @staticmethod
     def _set(box: Any, key: Any, value: Any) -> None:
@@ -372,47 +398,6 @@ class Positions:
             setattr(box, key, value)
 
 
-def _content(value: Any) -> Any:
-    """Returns the list or dict inside a tag (`$tuple`)."""
-    if isinstance(value, dict) and len(value) == 1:
-        ((tag, inner),) = value.items()
-        if tag.startswith("$") and isinstance(inner, list | dict):
-            return inner
-    return value
-
-
-def _plain(value: Any) -> str | None:
-    if isinstance(value, dict) and len(value) == 1:
-        value = value.get("$bytes", value.get("$str"))
-    return value if isinstance(value, str) else None
-
-
-def _columns(node: dict[str, Any]) -> list[str]:
-    columns = _content(node.get("columns"))
-    names = []
-    for column in columns if isinstance(columns, list) else ():
-        inner = _content(column)
-        name = (
-            inner[0] if isinstance(inner, list) and inner else inner.get("name") if isinstance(inner, dict) else inner
-        )
-        names.append(_plain(name) or "")
-    return names
-
-
 def _opaque(text: str) -> bool:
     """Tells whether a text is made for machines: long, with digits among its letters."""
     return len(text) >= 12 and any(x.isdigit() for x in text) and any(x.isalpha() for x in text) and " " not in text
-
-
-def _inflate(data: bytes) -> tuple[bytes, Callable[[bytes], bytes]]:
-    try:
-        if data[:2] == b"\x1f\x8b":
-            inflater, pack = zlib.decompressobj(31), lambda made: gzip.compress(made, mtime=0)
-        elif data[:1] == b"\x78":
-            inflater, pack = zlib.decompressobj(), zlib.compress
-        else:
-            return data, bytes
-        plain = inflater.decompress(data, _INFLATED)
-        return (plain, pack) if inflater.eof else (data, bytes)
-    except zlib.error:
-        return data, bytes

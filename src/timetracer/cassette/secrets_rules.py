@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 PLAIN, SECRET, COOKIE, CREDENTIALS, BUNDLE = range(5)
+SHAPED = 15  # the name itself is a secret by its shape
 """What a name says of its value: nothing; secret; cookies; a scheme and credentials; a mapping of secrets."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
@@ -15,11 +16,12 @@ def _split(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+_CACHED = 5_000
 _WORDS = _split(
     "password passwords passwd pwd passphrase passcode secret secrets token tokens authorization credential "
-    "credentials csrf csrftoken csrfmiddlewaretoken xsrf xsrftoken cvv cvc csc ssn otp totp apikey apikeys accesskey privatekey "
-    "secretkey clientsecret sessionid sessionkey sessiontoken jsessionid phpsessid jwt authtoken accesstoken "
-    "refreshtoken mfacode cardnumber creditcard sessiondata idtoken signingkey"
+    "credentials csrf csrftoken csrfmiddlewaretoken xsrf xsrftoken cvv cvc csc ssn otp totp apikey apikeys "
+    "accesskey privatekey secretkey clientsecret sessionid sessionkey sessiontoken jsessionid phpsessid jwt "
+    "authtoken accesstoken refreshtoken mfacode cardnumber creditcard sessiondata idtoken signingkey"
 )
 _PHRASES = tuple(
     tuple(phrase.split("_"))
@@ -61,15 +63,19 @@ class Names(dict[str, int]):
     def __init__(self, fields: Iterable[str] = (), keep: Iterable[str] = ()) -> None:
         super().__init__()
         self._fields = tuple(filter(None, map(words, fields)))
+        self.uncached: set[str] = set()  # names seen that are not kept: names may be data, as user ids are
         self.keywords = (*_KEYWORDS, *(max(field, key=len) for field in self._fields))  # one is in every secret name
         self._keep = frozenset(map(words, keep))
 
     def __missing__(self, name: str) -> int:
         if len(name) > 200 or name.isdigit():
+            self.uncached.add(name)
             return PLAIN
-        kind = self._judge(name)
-        if len(self) < 100_000:  # names may be data: user ids as keys
+        kind = SHAPED if len(name) > 12 and any(shaped(name)) else self._judge(name)
+        if len(self) < _CACHED:
             self[name] = kind
+        else:
+            self.uncached.add(name)
         return kind
 
     def _judge(self, name: str) -> int:
@@ -112,7 +118,7 @@ def _within(phrase: tuple[str, ...], parts: tuple[str, ...]) -> bool:
 
 # ------------------------------------------------------------------------------------------------- by shape
 
-# One search over the whole document for a character that few texts have, then what must stand before it: several times
+# One search over all texts for a character that few have, then what must stand before it: several times
 # as fast as the alternatives written out.
 _HINT = re.compile(
     rb"J(?<=eyJ)"
@@ -141,15 +147,14 @@ _CARD = re.compile(rb"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w]|\.\d)")
 _BRANDS = re.compile(r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3[068]\d{12}|6\d{15,18}|35\d{14}")
 
 
-def shaped(document: bytes) -> Iterator[bytes]:
-    """Yields the fragments of a JSON document that are secrets by their shape: tokens, private keys, card numbers."""
+def shaped(text: str) -> Iterator[str]:
+    """Yields what is secret in a text by its shape: tokens, private keys, card numbers."""
+    document = text.encode("utf-8", "surrogatepass")
     done = 0
     for hint in _HINT.finditer(document):
-        if hint.end() <= done:
-            continue
         for start in range(max(done, hint.end() - _BACK), hint.end()):
             if found := _SHAPES.match(document, start):
-                yield found.group()
+                yield found.group().decode("utf-8", "surrogatepass")
                 done = found.end()
                 break
     digits = document.translate(_DIGITS)
@@ -157,12 +162,12 @@ def shaped(document: bytes) -> Iterator[bytes]:
         yield from _cards(document, digits, pattern)
 
 
-def _cards(document: bytes, digits: bytes, pattern: bytes) -> Iterator[bytes]:
+def _cards(document: bytes, digits: bytes, pattern: bytes) -> Iterator[str]:
     at = digits.find(pattern)
     while at >= 0:
         found = _CARD.match(document, at)
         if found and is_card(re.sub(r"\D", "", found.group().decode())):
-            yield found.group()
+            yield found.group().decode()
         at = digits.find(pattern, found.end() if found else at + len(pattern))
 
 
@@ -226,7 +231,7 @@ def _value_at(text: str, start: int, names: Names) -> Iterator[tuple[int, int]]:
         return
     group = next(key for key in ("quoted", "bare", "html", "part") if found.groupdict().get(key) is not None)
     value = found[group]
-    if value.lower() in _NOTHING or not value or (value.startswith("%") and len(value) <= 3):
+    if value.lower() in _NOTHING or not re.search(r"\w.*\w", value) or (value.startswith("%") and len(value) <= 3):
         return
     if group == "bare":
         follows = text[found.end() : found.end() + 1]
