@@ -132,7 +132,8 @@ class Suite:
         kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
         environment = {name: value for name, value in kept.items() if not name.startswith(("TIMETRACER_", "OTEL_"))}
         environment |= {f"STEPS_{name.upper()}": where for name, where in addresses.items()}
-        environment |= {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "PYTHONHASHSEED": "random"}
+        path = os.pathsep.join([str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment |= {"PYTHONPATH": path, "PYTHONHASHSEED": "random"}
         done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=self.timeout, check=False
         )
