@@ -25,6 +25,7 @@ class Link:
     """What the engine knows of one connection.
 
     Attributes:
+        belongs: the side that used it last; while that stays, so does its world.
         stand_in: no server is behind it.
         used: a call was answered on it, so leaving it would lose what it holds (a WATCH, a transaction).
         quiet: depth of openings and checks under way, whose traffic is not captured.
@@ -33,9 +34,10 @@ class Link:
         opened: the event of its opening, handed to each cassette that uses the link.
     """
 
-    __slots__ = ("__weakref__", "opened", "pending", "quiet", "stand_in", "stream", "used")
+    __slots__ = ("__weakref__", "belongs", "opened", "pending", "quiet", "stand_in", "stream", "used")
 
     def __init__(self) -> None:
+        self.belongs: Any = None
         self.stand_in = False
         self.quiet = 0
         self.opened: Any = None

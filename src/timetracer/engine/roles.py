@@ -34,6 +34,9 @@ def send(plugin: Plugin, role: Send, call: Call) -> Core | None:
 
 def _settle(plugin: Plugin, call: Call, connection: object, link: Link, side: Side | None) -> None:
     stand_in = side is not None and side.stand_in
+    if side is not None and link.belongs is side:
+        return
+    link.belongs = side
     if link.stand_in != stand_in:
         role = links.opening(plugin)
         known = side.known(plugin, role, call) if side is not None and role is not None and stand_in else None
