@@ -25,6 +25,7 @@ _INNER = frozenset(("value", "values", "id", "key", "raw", "data", "plain", "tex
 _ATTRIBUTES = frozenset(
     ("path", "domain", "expires", "max-age", "samesite", "secure", "httponly", "version", "priority")
 )
+_SEPARATOR = re.compile(r"([:/|])")
 _SCHEME = re.compile(r"([A-Za-z][\w\-]*) +(.+)", re.DOTALL)
 _SIGNED = re.compile(r"\b(?:response|[Ss]ignature)=\"?([^\",\s]+)")
 _DJANGO_SESSION = re.compile(r"(?<=django\.contrib\.sessions\.)(?:cached_db|cache)([a-z0-9]{16,})")
@@ -198,6 +199,10 @@ class Positions:
         elif kind != _SEALED:
             self._text(node, key, value) if isinstance(value, str) else self._node(value)
 
+    def _kind(self, name: str) -> int:
+        kind = self._names[name]
+        return kind if kind < _BLOB else PLAIN
+
     def _pairs(self, pairs: list[Any]) -> None:
         for pair in pairs:
             name = plain(pair[0])
@@ -247,7 +252,7 @@ class Positions:
         for index, part in enumerate(parts):
             name, equals, value = part.partition("=")
             bare = value.strip().strip('"')
-            if equals and name.strip().lower() not in _ATTRIBUTES and (self._names[name.strip()] or _opaque(bare)):
+            if equals and name.strip().lower() not in _ATTRIBUTES and (self._kind(name.strip()) or _opaque(bare)):
                 parts[index] = f"{name}={value.replace(bare, self._found.put_encoded(bare))}" if bare else part
         return ";".join(parts)
 
@@ -271,7 +276,7 @@ class Positions:
         names = names_of_parameters(sql)
         if isinstance(values, dict):
             for key, value in values.items():
-                kind = self._names[key] or self._names[names.get(key, "")]
+                kind = self._kind(key) or self._kind(names.get(key, ""))
                 self._item(values, key, value, kind)
         elif isinstance(values, list):
             for index, value in enumerate(values):
@@ -282,7 +287,7 @@ class Positions:
                     self._item(values, index, value, self._names[names.get(str(index), "")])
 
     def _rows(self, rows: Any, columns: list[str]) -> None:
-        kinds = [(index, self._names[name]) for index, name in enumerate(columns) if self._names[name]]
+        kinds = [(index, kind) for index, name in enumerate(columns) if (kind := self._kind(name))]
         for row in rows if kinds and isinstance(rows, list) else ():
             cells = content(row)
             if isinstance(cells, list):
@@ -334,15 +339,15 @@ class Positions:
 
     def _keyed(self, key: str) -> bool:
         """Tells whether what is kept under this key is a secret (`user:7:otp`, `otp:7`), a session's content aside."""
-        parts = re.split(r"[:/|]", key)[-2:]
+        parts = _SEPARATOR.split(key)[-3::2]
         return any(self._names[part] == SECRET and "session" not in part.lower() for part in parts) and " " not in key
 
     def _key(self, key: str) -> str:
-        for match in _DJANGO_SESSION.finditer(key):
+        for match in _DJANGO_SESSION.finditer(key) if "django" in key else ():
             key = key.replace(match[1], self._found.put(match[1]))
-        parts = re.split(r"([:/|])", key)
+        parts = _SEPARATOR.split(key)
         for index, part in enumerate(parts[:-2]):
-            if (self._names[part] or self._names[part.rstrip("s")]) and _opaque(parts[index + 2]):
+            if (self._kind(part) or self._kind(part.rstrip("s"))) and _opaque(parts[index + 2]):
                 parts[index + 2] = self._found.put(parts[index + 2])
         return "".join(parts)
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from timetracer.cassette import format as cassette_format
 from timetracer.cassette.encryption import sealed, unseal
 from timetracer.cassette.model import Body, Cassette, Draw, Event, Inbound, Result, Sent, Signature, Span, Trace
 from timetracer.cassette.redaction import Redactor
@@ -54,14 +55,16 @@ password Password user_password passwd pwd db_pass passphrase secret client_secr
 CLIENT-SECRET token access_token accessToken refreshToken id_token api_key apiKey API-KEY X-Api-Key apikey access_key
 AWS_SECRET_ACCESS_KEY private_key privateKey credentials Authorization Proxy-Authorization session sessionid session_id
 sessionKey session_key session_data JSESSIONID PHPSESSID csrf csrftoken csrfmiddlewaretoken X-CSRFToken
-X-XSRF-TOKEN xsrf cvv cvc card_cvc pin ssn card_number cardNumber otp otp_code new_password1 password_confirmation password_hash Cookie
+X-XSRF-TOKEN xsrf cvv cvc card_cvc pin ssn card_number cardNumber otp otp_code new_password1
+password_confirmation password_hash Cookie
 Set-Cookie http.request.header.authorization security_code encryption_key
 connect.sid amzSignature
 """
 
 PLAIN_NAMES = """
 message page shipping author authority tokenizer passenger max_tokens token_count total_tokens maxTokens
-prompt_tokens page_token nextPageToken token_type tokenType expires_in password_changed_at password_reset_url has_password
+prompt_tokens page_token nextPageToken token_type tokenType expires_in password_changed_at password_reset_url
+has_password
 session_timeout secretary compass bypass passed pass_count key keyboard monkey primary_key foreign_key sort_key
 spinning
 opinion shopping pinned discard dashboard cardinality hash
@@ -474,3 +477,31 @@ def test_side_files_and_log_texts_get_the_same_replacements() -> None:
     replacement = made.cassette.events[0].result.value["token"]
     assert made.body(b"\x00S3cr3tValue99\xff") == b"\x00" + replacement.encode() + b"\xff"
     assert made.text("got S3cr3tValue99") == f"got {replacement}"
+
+
+def test_sealing_works_through_the_real_format() -> None:
+    """Printed for reading, the sealed document still restores the same cassette, and opens nothing without the key."""
+    one = everywhere("S3cr3t/Value 99")
+    one.draws = [Draw("", "os.urandom", [{"$base64": "AAEC"}, 7])]
+    one.events.append(event(value={"pin": 48213, "rows": [["a"]], "columns": ["token"]}))
+    document = Redactor("seal", key=KEY).dump(one, cassette_format.dump)
+    assert b"48213" not in document
+    assert cassette_format.load(document).draws[0].values != one.draws[0].values
+    assert dump(cassette_format.load(unseal(document, KEY))) == dump(one)
+
+
+def test_a_body_still_in_raw_bytes_is_redacted_too() -> None:
+    """Whoever forgets to pack a body leaks nothing."""
+    body = Body(raw=[b'{"password": "S3cr3tVal', b'ue99", "pin": 1234}'])
+    document = Redactor().dump(cassette(event(body=body)), cassette_format.dump)
+    assert b"S3cr3tValue99" not in document
+    assert b"1234" not in document
+
+
+def test_events_shared_between_cassettes_are_never_changed() -> None:
+    """An owned cassette may be changed, but not what it shares with others."""
+    one = cassette(event(value={"password": "S3cr3tValue99"}), shared={"d": event(value={"password": "S3cr3tValue99"})})
+    shared = one.shared["d"]
+    document = Redactor().dump(one, dump, owned=True)
+    assert b"S3cr3tValue99" not in document
+    assert shared.result.value == {"password": "S3cr3tValue99"}
