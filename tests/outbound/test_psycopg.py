@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.outbound.suite import VARIANTS, Recordings, Suite, Variant
-from tests.services import start_postgres
+from tests.services import private_folder, start_postgres
 
 SUITE = Suite("tests.outbound.steps.psycopg", instrumentors=("psycopg",))
 
@@ -15,8 +16,14 @@ SUITE = Suite("tests.outbound.steps.psycopg", instrumentors=("psycopg",))
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
     """Both recordings, made while the server ran."""
-    with start_postgres(tmp_path_factory.mktemp("postgres")) as server:
+    folder = private_folder()
+    folder.chmod(0o711)
+    server = start_postgres(folder)
+    try:
         return SUITE.record_both(tmp_path_factory.mktemp("psycopg"), {"postgres": server.dsn})
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
