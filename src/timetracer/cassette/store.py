@@ -63,7 +63,13 @@ def _slug(text: str, empty: str) -> str:
 
 
 def write_cassette(
-    cassette: Cassette, path: Path, *, inline_limit: int = INLINE_LIMIT, transform: Transform | None = None
+    cassette: Cassette,
+    path: Path,
+    *,
+    inline_limit: int = INLINE_LIMIT,
+    dump: Callable[[Cassette], bytes] = format.dump,
+    side_body: Callable[[bytes], bytes] = bytes,
+    transform: Transform | None = None,
 ) -> Path:
     """Writes a cassette: side files first, then the file itself, which appears whole or not at all.
 
@@ -71,6 +77,8 @@ def write_cassette(
         cassette: bodies may still be raw; it is left as it is.
         path: the file; its suffix says how it is compressed.
         inline_limit: bytes above which a body goes to a side file.
+        dump: makes the document of the cassette; redaction has its say here.
+        side_body: the same for a body in a side file.
         transform: what is done to each file's bytes before they are compressed.
 
     Returns:
@@ -95,7 +103,7 @@ def write_cassette(
 
         written = bodies.packed(cassette, inline_limit=inline_limit, side_file=side_file)
         kept = {body.file for body in bodies.each(written)}
-        _write(path, format.dump(written), path, transform)
+        _write(path, dump(written), path, transform)
         made = [path.with_name(name) for name in stale - kept]
     except OSError as error:
         raise CassetteError(f"the cassette {path} cannot be written: {error.strerror or error}") from error

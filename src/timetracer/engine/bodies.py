@@ -9,11 +9,10 @@ from typing import Any, Protocol
 from opentelemetry import context
 
 from timetracer import values
-from timetracer.cassette import bodies as forms
 from timetracer.cassette.model import Body, Items
 from timetracer.engine.measures import MEASURES
 from timetracer.errors import Exhausted
-from timetracer.plugin import BodyEnd, Value
+from timetracer.plugin import BodyEnd, Headers, Value
 
 
 class Budget(Protocol):
@@ -77,12 +76,13 @@ class Copy:
         """Why this cannot be given back in full, or None."""
         return f"body over the limit: {self.size} bytes kept" if self.overflow else None
 
-    def body(self) -> Body | None:
-        """The copied bytes as a cassette's body; None for none at all."""
+    def body(self, encoding: str | None = None) -> Body | None:
+        """The copied bytes as a cassette's body, still raw; None for none at all. `encoding` is their content coding."""
         if not self.items and self.end in ("complete", None) and not self.overflow:
             return None
         error = None if self.error is None else values.encode(self.error)
-        return forms.pack([c.encode() if isinstance(c, str) else c for c in self.items], end=self._end(), error=error)
+        chunks = [c.encode() if isinstance(c, str) else c for c in self.items]
+        return Body(raw=chunks, encoding=encoding, end=self._end(), error=error)
 
     def rows(self) -> Items:
         """The copied items as a cassette's items."""
@@ -198,6 +198,11 @@ class Recorded:
                 f"the app read {len(self._items)} pieces of this body when it was recorded, and now asks for more",
                 reason="already consumed",
             )
+
+
+def coding_of(headers: Headers) -> str | None:
+    """Returns the content coding that headers name."""
+    return next((value for name, value in headers if name.lower() == "content-encoding"), None)
 
 
 def drain(source: Iterable[Any]) -> bytes:

@@ -21,6 +21,7 @@ class Extending:
     """One test that replays what was recorded before and adds what is new."""
 
     closed = False
+    fenced = True  # nothing in it connects to a server, live plugins aside
 
     def __init__(self, playing: Playing, recording: Recording) -> None:
         self.playing, self.recording = playing, recording

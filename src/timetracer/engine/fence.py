@@ -22,7 +22,6 @@ from typing import Any
 
 from opentelemetry import context
 
-from timetracer.engine.playing import Playing
 from timetracer.engine.recorder import LIVE
 from timetracer.engine.sessions import SESSIONS, SILENT_KEY
 from timetracer.errors import NetworkBlocked
@@ -36,7 +35,7 @@ _ASKS_ITS_OWN_ADDRESS = "werkzeug.serving"  # `get_interface_ip` connects a UDP 
 _SUPPRESSED = (context._SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation")  # of exporters; of instrumentors
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fence:
     """One fence that stands. As a context manager it is lowered at the end of the block.
 
@@ -55,17 +54,21 @@ class Fence:
         global _fences
         with _lock:
             _fences = tuple(fence for fence in _fences if fence is not self)
+            _resolved.pop(self, None)
 
     def __enter__(self) -> Fence:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.lower()
 
     def allows(self, host: str, port: object) -> bool:
         """Tells whether a host, address or path is among those allowed."""
         names = (host, f"{host}:{port}", f"[{host}]:{port}")
-        return any(fnmatchcase(name, pattern) for pattern in self.hosts for name in names) or host in _resolved.get(self, ())
+        named = any(fnmatchcase(name, pattern) for pattern in self.hosts for name in names)
+        return named or host in _resolved.get(self, ())
 
 
 _lock = threading.Lock()
@@ -80,6 +83,8 @@ def raise_fence(
 ) -> Fence:
     """Refuses connections from now on, until the fence that is returned is lowered. Several may stand at once.
 
+    One that is equal to a fence that stands is that fence: raise one for each replay, and it costs nothing more.
+
     Args:
         everywhere: for the whole process; otherwise only for code whose current session is a replay.
         allowed_hosts: patterns of hosts, `host:port` or unix socket paths that may be reached all the same.
@@ -89,8 +94,17 @@ def raise_fence(
     _install()
     fence = Fence(everywhere=everywhere, hosts=tuple(allowed_hosts), why=why)
     with _lock:
+        standing = next((each for each in _fences if each == fence), None)
+        if standing is not None:
+            return standing
         _fences = (*_fences, fence)
     return fence
+
+
+def lower() -> None:
+    """Takes every fence away."""
+    for fence in _fences:
+        fence.lower()
 
 
 def is_raised() -> bool:
@@ -169,7 +183,7 @@ def _concerns(fence: Fence) -> bool:
     silent: Any = here.get(SILENT_KEY)
     if silent is not None and LIVE in silent:
         return False
-    return fence.everywhere or isinstance(SESSIONS.current(), Playing)
+    return fence.everywhere or getattr(SESSIONS.current(), "fenced", False)
 
 
 def _text(host: Any) -> str:
@@ -243,11 +257,11 @@ def _refuse(fence: Fence, host: str, port: object) -> None:
         f"{who} tried to reach {place}, and {fence.why}.\n"
         + (f"  tried at: {line}\n" if line else "")
         + "  what to do: if a plugin of timetracer covers the library, enable it and record again, so that the cassette"
-        " answers; to let a plugin's calls go live, name it in TIMETRACER_LIVE_PLUGINS; in pytest, a host can be allowed"
-        " with --timetracer-allowed-hosts",
+        " answers; to let a plugin's calls go live, name it in TIMETRACER_LIVE_PLUGINS; in pytest, a host can be"
+        " allowed with --timetracer-allowed-hosts",
         call=f"{who} -> {place}",
         library=library,
         address=place,
     )
-    session = SESSIONS.current()
-    raise session.missed(error) if isinstance(session, Playing) else error
+    session: Any = SESSIONS.current()
+    raise session.missed(error) if getattr(session, "fenced", False) else error

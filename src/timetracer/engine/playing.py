@@ -92,6 +92,7 @@ class Playing:
     """One inbound call (or test, script, process) while it is replayed."""
 
     closed = False
+    fenced = True  # nothing in it connects to a server, live plugins aside
 
     def __init__(self, rules: Rules, choice: Choice, *, trace_id: int = 0) -> None:
         self.rules, self.trace_id = rules, trace_id

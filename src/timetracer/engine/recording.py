@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from timetracer import values
-from timetracer.cassette import bodies as forms
 from timetracer.cassette import model
-from timetracer.engine.bodies import Budget, Copy, CopyingStream
+from timetracer.engine.bodies import Budget, Copy, CopyingStream, coding_of
 from timetracer.engine.guard import guard, say_once
 from timetracer.engine.lanes import current_lane
 from timetracer.engine.measures import MEASURES
@@ -310,7 +309,7 @@ class Guest:
         result = model.Result(status=self.status, headers=list(self.headers))
         why: list[str] = []
         if self.response_body is not None:
-            result.body = self.response_body.body()
+            result.body = self.response_body.body(coding_of(self.headers))
             why += [self.response_body.why_incomplete or ""]
         if self.request_body is not None:
             why += [self.request_body.why_incomplete or ""]
@@ -337,8 +336,8 @@ class Guest:
 
     def _sent(self) -> model.Body | None:
         if self.request_body is not None:
-            return self.request_body.body()
+            return self.request_body.body(coding_of(self._inbound.headers))
         body = self._inbound.body
-        return forms.pack([body]) if isinstance(body, bytes) and body else None
+        return model.Body(raw=[body]) if isinstance(body, bytes) and body else None
 
 

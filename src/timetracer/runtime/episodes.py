@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from timetracer.config import TraceConfig
-from timetracer.engine import clock, fence
+from timetracer.engine import clock
+from timetracer.engine.fence import Fence, raise_fence
 from timetracer.engine.extending import Extending
 from timetracer.engine.playing import Choice, Playing
 from timetracer.engine.recording import Recording
@@ -54,6 +55,7 @@ class extend(Scope):
     def __init__(self, path: Path, **options: Any) -> None:
         super().__init__()
         self.path, self._options = path, options
+        self.fence: Fence | None = None
         self._pipeline: Pipeline | None = None
 
     def _again(self) -> extend:  # type: ignore[override]
@@ -64,7 +66,7 @@ class extend(Scope):
         card = read_card(self.path, config)
         process.prepare(config)
         clock.install()
-        fence.raise_fence(everywhere=False)
+        self.fence = raise_fence(everywhere=False)
         self._pipeline = Pipeline(config)
         playing = Playing(process.rules_of(config, None), Choice([card], card.name))
         return Extending(playing, Recording(process.terms_of(config, self._pipeline), path=str(self.path)))
@@ -72,6 +74,8 @@ class extend(Scope):
     def _close(self, error: BaseException | None) -> None:
         session: Extending = self.session
         session.playing.close_now()
+        if self.fence is not None:
+            self.fence.lower()
         session.recording.end_here()
         merged = session.merged()
         if merged is not None and self._pipeline is not None:

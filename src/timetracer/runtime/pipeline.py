@@ -6,6 +6,7 @@ import os
 from datetime import date
 from pathlib import Path
 
+from timetracer import telemetry
 from timetracer.cassette import bodies, store
 from timetracer.cassette.model import Body, Cassette
 from timetracer.cassette.writer import Writer
@@ -66,9 +67,21 @@ class Pipeline:
         return path
 
     def save(self, cassette: Cassette, path: Path) -> None:
-        """Writes a cassette, its secrets dealt with."""
-        store.write_cassette(self.secrets.hidden(cassette), path, inline_limit=self.config.inline_body_kb * 1024)
+        """Writes a cassette, its secrets dealt with.
+
+        Raises:
+            CassetteError: the file cannot be written.
+        """
+        limit = self.config.inline_body_kb * 1024
+        large = [sum(map(len, body.raw or ())) > limit for body in bodies.each(cassette)]
+        hidden = self.secrets.hidden(cassette)
+        for body, is_large in zip(bodies.each(hidden.cassette), large, strict=True):
+            if is_large:
+                body.raw = bodies.unpack(body)
+        store.write_cassette(hidden.cassette, path, inline_limit=limit, dump=hidden.write, side_body=hidden.body)
         MEASURES.cassettes += 1
+        if self.config.export_payloads:
+            telemetry.export_exchanges(store.read_cassette(path, side_files=False))
 
 
 def read_card(path: Path, config: TraceConfig) -> Card:
@@ -82,6 +95,7 @@ def read_card(path: Path, config: TraceConfig) -> Card:
 
 
 def _raw(body: Body) -> list[bytes]:
+    """Returns the chunks of a body, worked out once."""
     if body.raw is None:
         body.raw = bodies.unpack(body)
     return body.raw

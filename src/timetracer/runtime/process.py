@@ -13,8 +13,9 @@ from typing import Any
 
 
 from timetracer.config import TraceConfig
-from timetracer.engine import clock, entropy, fence, lanes
+from timetracer.engine import clock, entropy, lanes
 from timetracer.engine.admission import RecordingAdmission, ReplayAdmission
+from timetracer.engine.fence import Fence, raise_fence
 from timetracer.engine.guard import guard
 from timetracer.engine.playing import Card, Choice, Playing, Rules
 from timetracer.engine.recording import Recording, Terms
@@ -39,6 +40,7 @@ class Started:
     pipeline: Pipeline
     library: Library | None = None
     process: Recording | Playing | None = None
+    fence: Fence | None = None
 
 
 _started: Started | None = None
@@ -90,7 +92,8 @@ def stop() -> None:
         if state is None:
             return
         SESSIONS.arm(admission=None, process=None, orphan=None)
-        fence.lower()
+        if state.fence is not None:
+            state.fence.lower()
         with guard("closing the process's cassette"):
             if state.process is not None:
                 state.process.close_now()
@@ -174,7 +177,7 @@ def _start_replay(state: Started) -> None:
     rules = rules_of(config, state.library)
     state.process = Playing(rules, Choice(_process_cards(state.library), state.library.looked_in))
     SESSIONS.arm(admission=ReplayAdmission(rules, state.library), process=state.process, orphan=None)
-    fence.raise_fence(everywhere=True)
+    state.fence = raise_fence(everywhere=True)
 
 
 def _process_cards(library: Library) -> list[Card]:

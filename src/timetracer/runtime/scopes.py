@@ -13,7 +13,8 @@ from opentelemetry import context, trace
 
 from timetracer.cassette.model import Cassette, Event
 from timetracer.config import TraceConfig
-from timetracer.engine import clock, fence
+from timetracer.engine import clock
+from timetracer.engine.fence import Fence, raise_fence
 from timetracer.engine.playing import Choice, Playing
 from timetracer.engine.recording import Recording
 from timetracer.engine.sessions import SESSION_KEY
@@ -137,6 +138,7 @@ class replay(Scope):
         super().__init__()
         self.path = Path(path)
         self._options = options
+        self.fence: Fence | None = None
 
     def _again(self) -> Self:
         return type(self)(self.path, **self._options)
@@ -146,12 +148,14 @@ class replay(Scope):
         library = read_library(str(self.path), config)
         process.prepare(config)
         clock.install()
-        fence.raise_fence(everywhere=False)
+        self.fence = raise_fence(everywhere=False)
         return Playing(process.rules_of(config, library), Choice(library.cards, library.looked_in))
 
     def _close(self, error: BaseException | None) -> None:
         session: Playing = self.session
         session.close_now()
+        if self.fence is not None:
+            self.fence.lower()
         if error is None and session.marks.misses:
             raise session.marks.misses[0]
 
