@@ -28,6 +28,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.util._importlib_metadata import entry_points
 
+from timetracer.errors import ReplayError
+
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
 VOLATILE = {"exception.stacktrace", "thread.id", "network.peer.port", "net.sock.peer.port", "url.template"}
 
@@ -157,7 +159,7 @@ def main() -> None:
     late = instrumented(options.instrumentors if options.instrument == "after" else [])
     trapped: list[str] = []
     outcome: dict[str, Any] = {"steps": {}, "trapped": trapped}
-    with early, _session(options.mode, options.cassette), late:
+    with early, _misses_in(outcome), _session(options.mode, options.cassette), late:
         steps = importlib.import_module(options.module).steps
         if options.mode == "replay":
             trapped = outcome["trapped"] = trap()
@@ -172,6 +174,15 @@ def main() -> None:
         if span.name.startswith("step "):
             outcome["steps"][span.name.removeprefix("step ")]["spans"] = tree(spans, span)
     options.outcome.write_text(json.dumps(outcome, indent=1))
+
+
+@contextmanager
+def _misses_in(outcome: dict[str, Any]) -> Iterator[None]:
+    """Keeps what a replay raises at its end: a miss that the steps swallowed."""
+    try:
+        yield
+    except ReplayError as missed:
+        outcome["missed"] = str(missed)
 
 
 def _session(mode: str, cassette: Path) -> Any:

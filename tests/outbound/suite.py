@@ -146,6 +146,8 @@ def differences(live: Mapping[str, Any], replayed: Mapping[str, Any], *, spans: 
     """Says where a replay differs from the live run, step by step."""
     for asked in replayed["trapped"]:
         yield f"a socket was asked for: {asked}"
+    if "missed" in replayed:
+        yield f"the replay ended with a miss: {replayed['missed']}"
     for name in {**live["steps"], **replayed["steps"]}:
         before, after = live["steps"].get(name), replayed["steps"].get(name)
         if before is None or after is None:
@@ -154,8 +156,8 @@ def differences(live: Mapping[str, Any], replayed: Mapping[str, Any], *, spans: 
         for part in ("value", "error", *(["spans"] if spans else [])):
             if before.get(part) != after.get(part):
                 yield f"{name}: {part} at {_first(before.get(part), after.get(part))}"
-                if part == "error" or "error" in after:
-                    yield "    " + after.get("traceback", "").strip().replace("\n", "\n    ")[-3000:]
+                if part == "error":
+                    yield "\n".join(f"    {line}" for line in after.get("traceback", "").splitlines()[-8:])
 
 
 def _first(live: Any, replayed: Any, path: str = "$") -> str:

@@ -110,6 +110,7 @@ class _Protocol:
     """As much of a protocol as a reader tells about its buffer."""
 
     connected = True
+    _reading_paused = False  # looked at by 3.12
 
     def pause_reading(self) -> None:
         """Nothing flows by itself."""

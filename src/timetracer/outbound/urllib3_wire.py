@@ -116,11 +116,15 @@ def _wire(body: Source, status: int, value: dict[str, Any], headers: Any, method
 
 
 def give_live_parts(error: BaseException, pool: Any, depth: int = 0) -> None:
-    """Gives the errors along a chain the pool that they were raised in."""
-    if isinstance(error, urllib3.exceptions.PoolError) and error.pool is not None:
-        error.pool = pool  # None where the body was read ahead: urllib3 tells the response of its pool later
+    """Gives the errors along a chain the pool that they were raised in, or a connection like the one that failed."""
+    held = vars(error)
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        # What could not connect; 1.26 calls it the pool.
+        held["conn" if "conn" in held else "pool"] = pool.ConnectionCls(pool.host, port=pool.port)
+    elif held.get("pool") is not None:
+        held["pool"] = pool  # None where the body was read ahead: urllib3 tells the response of its pool later
     # Not by `getattr`: `NewConnectionError.pool` is deprecated and warns.
-    inner = [*error.args, vars(error).get("reason"), error.__cause__, error.__context__]
+    inner = [*error.args, held.get("reason"), error.__cause__, error.__context__]
     for each in inner if depth < 8 else ():
         if isinstance(each, BaseException):
             give_live_parts(each, pool, depth + 1)
