@@ -106,7 +106,10 @@ class Redacted:
 
     def write(self, dump: Callable[[Cassette], bytes]) -> bytes:
         """Returns the document with every secret replaced wherever it occurs."""
-        document = dump(self.cassette)
+        return self.everywhere(dump(self.cassette))
+
+    def everywhere(self, document: bytes) -> bytes:
+        """Returns a document of this very cassette with every secret replaced wherever it occurs."""
         return document if self._found is None else self._found.everywhere(document, self._texts)
 
     def body(self, data: bytes) -> bytes:

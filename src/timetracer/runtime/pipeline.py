@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from timetracer import telemetry
-from timetracer.cassette import bodies, store
+from timetracer.cassette import bodies, format, store
 from timetracer.cassette.model import Body, Cassette
 from timetracer.cassette.writer import Writer
 from timetracer.config import TraceConfig
@@ -78,7 +78,11 @@ class Pipeline:
         for body, is_large in zip(bodies.each(hidden.cassette), large, strict=True):
             if is_large:
                 body.raw = bodies.unpack(body)
-        store.write_cassette(hidden.cassette, path, inline_limit=limit, dump=hidden.write, side_body=hidden.body)
+
+        def dump(written: Cassette) -> bytes:
+            return hidden.everywhere(format.dump(written))
+
+        store.write_cassette(hidden.cassette, path, inline_limit=limit, dump=dump, side_body=hidden.body)
         MEASURES.cassettes += 1
         if self.config.export_payloads:
             telemetry.export_exchanges(store.read_cassette(path, side_files=False))
