@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 import msgspec
 
-from timetracer.cassette.secrets_rules import PREFIX, is_card, luhn
+from timetracer.cassette.secrets_rules import KEYWORDS, PREFIX, is_card, luhn
 
 ANYWHERE = 8  # a secret of so many characters is replaced wherever it occurs
 AT_BOUNDARIES = 4  # a shorter one between characters that are neither letters nor digits; else only where it was found
@@ -124,15 +124,20 @@ class Replacements:
         if self._make is not None:
             made = secret if secret.startswith("ttsealed:") else self._make(secret)
         else:
-            made = like(secret)
-            for _ in range(40):
-                if made != secret and made not in self._known and made not in self.made:
-                    break
-                made = like(secret)
+            made = next(
+                (text for text in (like(secret) for _ in range(40)) if self._is_new(text, secret)), like(secret)
+            )
         if made != secret:
             self.made[secret] = made
             self._known.add(made)
         return made
+
+    def _is_new(self, made: str, secret: str) -> bool:
+        """Tells whether a text may stand for a secret: it is no other's, and no second pass finds a name in it."""
+        if made == secret or made in self._known or made in self.made:
+            return False
+        before, after = secret.lower(), made.lower()
+        return not any(keyword in after and keyword not in before for keyword in KEYWORDS)
 
     def put_encoded(self, raw: str) -> str:
         """Returns what stands for a percent-encoded secret, encoded as it was."""

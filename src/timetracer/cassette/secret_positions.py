@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from timetracer.cassette.credential_headers import cookies, credentials, opaque
 from timetracer.cassette.encoded_parts import columns_of, content, decode_base64, inflate, plain
 from timetracer.cassette.model import Body, Cassette, Event, Pairs, Result, Sent
 from timetracer.cassette.replacements import Replacements
@@ -22,12 +23,7 @@ _FIXED = frozenset(  # tags whose content has to stay what it is
     ("$date", "$datetime", "$time", "$timedelta", "$timezone", "$repr", "$text", "$sealed", "$float")
 )
 _INNER = frozenset(("value", "values", "id", "key", "raw", "data", "plain", "text", "hash"))
-_ATTRIBUTES = frozenset(
-    ("path", "domain", "expires", "max-age", "samesite", "secure", "httponly", "version", "priority")
-)
 _SEPARATOR = re.compile(r"([:/|])")
-_SCHEME = re.compile(r"([A-Za-z][\w\-]*) +(.+)", re.DOTALL)
-_SIGNED = re.compile(r"\b(?:response|[Ss]ignature)=\"?([^\",\s]+)")
 _DJANGO_SESSION = re.compile(r"(?<=django\.contrib\.sessions\.)(?:cached_db|cache)([a-z0-9]{16,})")
 _END = "\x1f\n"  # ends each text among the running texts
 
@@ -220,7 +216,12 @@ class Positions:
             if kind in (SECRET, BUNDLE):
                 return self._found.put(value)
             if value not in self._headers_seen:
-                self._headers_seen[value] = self._cookies(value) if kind == COOKIE else self._credentials(value)
+                self._strings.add(value)
+                self._headers_seen[value] = (
+                    cookies(value, lambda name: self._kind(name) != PLAIN, self._found)
+                    if kind == COOKIE
+                    else credentials(value, self._found)
+                )
             return self._headers_seen[value]
         if isinstance(value, list):
             return [self._secret(item, kind) for item in value]
@@ -246,29 +247,6 @@ class Positions:
                 value[key] = self._secret(item, SECRET)
         self._node(value)
         return value
-
-    def _cookies(self, header: str) -> str:
-        parts = header.split(";")
-        for index, part in enumerate(parts):
-            name, equals, value = part.partition("=")
-            bare = value.strip().strip('"')
-            if equals and name.strip().lower() not in _ATTRIBUTES and (self._kind(name.strip()) or _opaque(bare)):
-                parts[index] = f"{name}={value.replace(bare, self._found.put_encoded(bare))}" if bare else part
-        return ";".join(parts)
-
-    def _credentials(self, header: str) -> str:
-        match = _SCHEME.fullmatch(header)
-        if match is None:
-            return self._found.put(header)
-        scheme, rest = match.groups()
-        if scheme.lower() == "basic" and b":" in (data := decode_base64(rest.strip()) or b""):
-            user, _, password = data.decode("latin-1").partition(":")
-            made = f"{user}:{self._found.put(password)}"
-            return f"{scheme} {self._found.form(rest, base64.b64encode(made.encode('latin-1', 'replace')).decode())}"
-        if "=" in rest.rstrip("="):  # parameters: Digest, AWS4-HMAC-SHA256
-            found = self._found
-            return header.replace(rest, _SIGNED.sub(lambda part: part[0].replace(part[1], found.put(part[1])), rest))
-        return f"{scheme} {self._found.put(rest)}"
 
     # ------------------------------------------------------------------------------------------- SQL and redis
 
@@ -313,9 +291,28 @@ class Positions:
                 self._arguments(arguments, method)
         event.signature.url = self._key(event.signature.url)
         result = event.result
+        replies = [result.value, *(result.replies or ())]
         if method in ("GET", "GETDEL", "GETEX", "GETSET") and self._keyed(event.signature.url):
             result.value = self._secret(result.value, SECRET)
             result.replies = self._secret(result.replies, SECRET)
+        elif method == "HGETALL":  # a flat list in the second version of the protocol
+            for reply in replies:
+                if isinstance(items := content(reply), list):
+                    self._arguments(items, method)
+        elif method in ("HGET", "HMGET"):
+            fields = [plain(x) or "" for x in self._asked(event) if not isinstance(x, list)][
+                -1 if method == "HGET" else 2 :
+            ]
+            if method == "HGET" and any(self._kind(name) == SECRET for name in fields):
+                result.value = self._secret(result.value, SECRET)
+                result.replies = self._secret(result.replies, SECRET)
+            for reply in replies if method == "HMGET" else ():
+                self._rows([reply], fields)
+
+    @staticmethod
+    def _asked(event: Event) -> list[Any]:
+        lists = (content(values) for values in event.signature.fields.values())
+        return next((values for values in lists if isinstance(values, list)), [])
 
     def _arguments(self, arguments: list[Any], method: str) -> None:
         for index, argument in enumerate(arguments):
@@ -347,7 +344,7 @@ class Positions:
             key = key.replace(match[1], self._found.put(match[1]))
         parts = _SEPARATOR.split(key)
         for index, part in enumerate(parts[:-2]):
-            if (self._kind(part) or self._kind(part.rstrip("s"))) and _opaque(parts[index + 2]):
+            if (self._kind(part) or self._kind(part.rstrip("s"))) and opaque(parts[index + 2]):
                 parts[index + 2] = self._found.put(parts[index + 2])
         return "".join(parts)
 
@@ -401,8 +398,3 @@ class Positions:
             box[key] = value
         else:
             setattr(box, key, value)
-
-
-def _opaque(text: str) -> bool:
-    """Tells whether a text is made for machines: long, with digits among its letters."""
-    return len(text) >= 12 and any(x.isdigit() for x in text) and any(x.isalpha() for x in text) and " " not in text

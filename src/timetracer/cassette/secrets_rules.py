@@ -64,7 +64,7 @@ class Names(dict[str, int]):
         super().__init__()
         self._fields = tuple(filter(None, map(words, fields)))
         self.uncached: set[str] = set()  # names seen that are not kept: names may be data, as user ids are
-        self.keywords = (*_KEYWORDS, *(max(field, key=len) for field in self._fields))  # one is in every secret name
+        self.keywords = (*KEYWORDS, *(max(field, key=len) for field in self._fields))  # one is in every secret name
         self._keep = frozenset(map(words, keep))
 
     def __missing__(self, name: str) -> int:
@@ -187,7 +187,7 @@ def luhn(digits: str) -> str:
 
 # ------------------------------------------------------------------------------------------- in running text
 
-_KEYWORDS = tuple(sorted(_split("pass pwd secret token sessi srf key authori credential cvv cvc otp ssn card")))
+KEYWORDS = tuple(sorted(_split("pass pwd secret token sessi srf key authori credential cvv cvc otp ssn card signat")))
 _NAME = re.compile(r"[\w.\-]+")
 _VALUE = (
     r"(?P<lead>(?:[Bb]earer|[Bb]asic|[Tt]oken)\s+)?"

@@ -231,6 +231,20 @@ NUMBERED = {"sql": "INSERT INTO u (name, api_key) VALUES ($1, $2)", "params": [[
             "cache.command", fields={"args": [{"$bytes": "SET"}, {"$bytes": "u:1:token"}, {"$bytes": "S3cr3tValue99"}]}
         ),
         event("cache.command", value={"$map": [[{"$bytes": "password"}, {"$bytes": "S3cr3tValue99"}]]}),
+        event("cache.command", method="HGETALL", value=["name", "ann", "password", "S3cr3tValue99"]),
+        event(
+            "cache.command",
+            method="HMGET",
+            fields={"args": ["HMGET", "u", "name", "token"]},
+            value=["n", "S3cr3tValue99"],
+        ),
+        event(
+            "cache.command",
+            method="HGET",
+            fields={"args": ["HGET", "u", "token"]},
+            replies=[{"$bytes": "S3cr3tValue99"}],
+        ),
+        event(url="http://s3/x?X-Amz-Signature=S3cr3tValue99"),
         event(error={"$error": {"class": "builtins:ValueError", "args": ["bad token='S3cr3tValue99'"]}}),
         event(value={"environ": "A=1\nDB_PASSWORD=S3cr3tValue99\nB=2"}),
         event(body=Body(base64=base64.b64encode(b'{"password": "S3cr3tValue99"}').decode())),
