@@ -108,7 +108,7 @@ def _describe_special(name: bytes, rest: list[bytes], db: object) -> Request | N
     if name == b"PING" and second == HEALTH_CHECK:
         return None  # due by the clock, and answered in the subscriber's stream
     if name == b"CLIENT" and second == b"TRACKING":
-        raise UnsupportedError("redis: client-side caching (CLIENT TRACKING) cannot be recorded or replayed")
+        raise UnsupportedError("redis: client-side caching (CLIENT TRACKING) is not supported")
     shared = OF_CONNECTION.get(name, frozenset())
     return Request(
         type=TYPE,
