@@ -1,0 +1,91 @@
+"""The span processor: gives each span to its session, and opens one for a local root that nobody claimed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry import context
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+
+from timetracer.engine.admission import opens_a_session
+from timetracer.engine.guard import guard
+from timetracer.engine.sessions import SESSION_KEY, SESSIONS
+from timetracer.engine.spans import is_local_root
+from timetracer.telemetry.unseen import UNSEEN
+
+
+class SessionProcessor(SpanProcessor):
+    """Sees every recorded span of a provider. It exports nothing.
+
+    Attributes:
+        active: whether it does anything; a provider cannot lose a processor again.
+    """
+
+    def __init__(self) -> None:
+        self.active = True
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Gives a span to its session and marks a session's root."""
+        if not self.active:
+            return
+        with guard("taking a span that began"):
+            session = self._session(span, parent_context)
+            if session is UNSEEN:
+                SESSIONS.by_span[span.get_span_context().span_id] = UNSEEN
+            elif session is not None and not session.closed:
+                session.span_started(span)
+                if is_local_root(span) and session is not SESSIONS.process:
+                    span.set_attributes({key: value for key, value in session.attributes().items() if value})
+
+    def _session(self, span: Span, parent_context: Context | None) -> Any:
+        here = context.get_current() if parent_context is None else parent_context
+        session: Any = here.get(SESSION_KEY)
+        if session is not None:
+            return session
+        if not is_local_root(span):
+            return SESSIONS.by_span.get(span.parent.span_id) if span.parent is not None else None
+        if not opens_a_session(span, span.kind.name):
+            return SESSIONS.orphan() or SESSIONS.process
+        if SESSIONS.admission is None:
+            return SESSIONS.orphan()
+        return SESSIONS.begin(None, span) or UNSEEN
+
+    def _on_ending(self, span: Span) -> None:
+        """Writes on a session's root what is known only now: its cassette, its misses."""
+        if not self.active or not is_local_root(span):
+            return
+        with guard("marking a root span"):
+            session = SESSIONS.by_span.get(span.get_span_context().span_id)
+            if session is not None and session is not SESSIONS.process:
+                _add_late(span, session.attributes())
+
+    on_ending = _on_ending  # what the specification calls it, once the SDK does
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Gives a finished span to its session."""
+        with guard("taking a span that ended"):
+            if span.context is None:
+                return
+            session = SESSIONS.by_span.get(span.context.span_id)
+            if session is UNSEEN:
+                SESSIONS.by_span.pop(span.context.span_id, None)
+            elif session is not None and not session.closed:
+                session.span_ended(span)
+
+
+def _add_late(span: Span, attributes: dict[str, Any]) -> None:
+    """Adds attributes to a span that is ending.
+
+    The specification has spans mutable in `OnEnding`; the SDK closes their attributes right before it
+    (opentelemetry-sdk 1.45, `Span.end`), and its exporters share them. Without those private names nothing is added.
+    """
+    kept: Any = getattr(span, "_attributes", None)
+    if kept is None or not getattr(kept, "_immutable", False):
+        return
+    kept._immutable = False
+    try:
+        for key, value in attributes.items():
+            kept[key] = value
+    finally:
+        kept._immutable = True

@@ -1,0 +1,52 @@
+"""The session of what is not recorded: a trace that was not sampled, so that its calls do not become the process's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timetracer.engine.door import NOBODY
+from timetracer.plugin import Inbound, Plugin, Visit
+
+
+class Unseen:
+    """Lets everything pass and keeps nothing."""
+
+    closed = False
+    guest = None
+
+    def __init__(self) -> None:
+        self.task_counts: dict[str, int] = {}
+
+    def side(self, plugin: Plugin) -> None:
+        """Lets a call pass."""
+
+    def visit(self, inbound: Inbound) -> Visit:
+        """Keeps nothing of what came in."""
+        return NOBODY
+
+    def hold(self) -> None:
+        """Nothing is kept open."""
+
+    def release(self) -> None:
+        """Nothing was kept open."""
+
+    def discard(self) -> None:
+        """There is nothing to discard."""
+
+    def draw(self, source: str, drawn: Any) -> Any:
+        """Returns what was drawn."""
+        return drawn
+
+    def span_started(self, span: Any) -> None:
+        """Keeps nothing."""
+
+    def span_ended(self, span: Any) -> None:
+        """Keeps nothing."""
+
+    def attributes(self) -> dict[str, Any]:
+        """A root that is not recorded bears no mark."""
+        return {}
+
+
+UNSEEN = Unseen()
+"""The one session of everything that is not recorded."""
