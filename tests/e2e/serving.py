@@ -18,7 +18,7 @@ from typing import Any
 from tests.server_process import free_ports
 
 BIN = Path(sys.executable).parent
-LAUNCHER = [sys.executable, "-m", "opentelemetry.instrumentation.auto_instrumentation"]
+LAUNCHER = [str(BIN / "opentelemetry-instrument")]
 
 
 @dataclass(frozen=True, slots=True)

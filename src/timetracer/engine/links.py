@@ -29,17 +29,19 @@ class Link:
         stand_in: no server is behind it.
         used: a call was answered on it, so leaving it would lose what it holds (a WATCH, a transaction).
         quiet: depth of openings and checks under way, whose traffic is not captured.
+        sending: depth of sends under way, which open the link first where it is closed.
         pending: requests whose answers have yet to come, oldest first.
         stream: the subscription on this link, if it has one.
         opened: the event of its opening, handed to each cassette that uses the link.
     """
 
-    __slots__ = ("__weakref__", "belongs", "opened", "pending", "quiet", "stand_in", "stream", "used")
+    __slots__ = ("__weakref__", "belongs", "opened", "pending", "quiet", "sending", "stand_in", "stream", "used")
 
     def __init__(self) -> None:
         self.belongs: Any = None
         self.stand_in = False
         self.quiet = 0
+        self.sending = 0
         self.opened: Any = None
         self.reset()
 

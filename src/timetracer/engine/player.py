@@ -85,11 +85,13 @@ class Player:
             role.feed(call, [self._value(r) for r in replies])
             return (yield REAL)
         asked = Asked(self, deque(replies), stream=request.replies is None)
+        if event is not None and event.result.cancelled:
+            asked.waits = (event.duration_ms or 0) / 1000 + 1
         if link.stream is not None:
             link.stream.replies.extend(asked.replies)
         elif asked.stream:
             link.stream = asked
-        elif asked.replies:
+        elif not asked.done:
             link.pending.append(asked)
         return None
 
@@ -99,6 +101,8 @@ class Player:
         if request is not None:
             failure = self.deck.failure(plugin, request, encode_fields(request.fields), current_lane())
             if failure is not None:
+                if role.leave is not None and role.link is not None:
+                    role.leave(role.link(call))  # settling made it a stand-in already, and it must not look open
                 self._raise_recorded(plugin, call, failure)
         made = role.stand_in(call, lambda *args, **kwargs: RealWith(args, kwargs), self.known(plugin, role, call))
         if link is not None:
@@ -176,15 +180,16 @@ class Player:
 class Asked:
     """One request on a stand-in link, with the answers that are left."""
 
-    __slots__ = ("player", "replies", "stream")
+    __slots__ = ("player", "replies", "stream", "waits")
 
     def __init__(self, player: Player, replies: deque[Any], *, stream: bool) -> None:
         self.player, self.replies, self.stream = player, replies, stream
+        self.waits: float | None = None  # seconds to wait for a cancellation, where no answer came
 
     @property
     def done(self) -> bool:
         """Whether every answer was taken."""
-        return not self.stream and not self.replies
+        return not self.stream and not self.replies and self.waits is None
 
     def close(self) -> None:
         """The link ended."""
@@ -192,6 +197,10 @@ class Asked:
 
     def receive(self, plugin: Plugin, role: Receive, call: Call, link: Link) -> Core:
         """Gives the next answer, raising it if it is an error."""
+        if not self.replies and self.waits is not None:
+            if link.pending and link.pending[0] is self:
+                link.pending.popleft()
+            yield Linger(self.waits)
         if not self.replies:
             error = Exhausted(f"{plugin.name}: the recorded messages of this connection are all read", reason="already consumed")
             raise self.player.deck.missed(error)
@@ -204,7 +213,6 @@ class Asked:
         if isinstance(value, BaseException):
             raise plugin.decode_error(call, value)
         return value if role.decode is None else role.decode(call, value)
-        yield  # a core like every other, with nothing to wait for
 
     def poll(self, plugin: Plugin, role: Poll, call: Call, link: Link) -> Core:
         """Tells whether an answer waits; an empty poll is used up by asking."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 import traceback
@@ -25,6 +26,7 @@ from timetracer.plugin import Headers, Inbound, Plugin, Upload, Value
 
 
 
+_ids = random.SystemRandom()
 FULL = 1000
 """The process's own session makes room for the next one at so many events."""
 
@@ -234,6 +236,8 @@ class Recording:
         )
 
     def _trace(self) -> model.Trace:
+        self.trace_id = self.trace_id or _ids.getrandbits(128)
+        self.root_id = self.root_id or _ids.getrandbits(64)
         return model.Trace(
             trace_id=f"{self.trace_id:032x}",
             root_id=f"{self.root_id:016x}",

@@ -10,9 +10,11 @@ from typing import Any
 
 import wrapt
 
+from timetracer.engine import links
 from timetracer.engine.drivers import adrive, drive, gdrive
 from timetracer.engine.guard import guard
 from timetracer.engine.roles import CORES
+from timetracer.engine.sessions import SESSIONS
 from timetracer.errors import ConfigError
 from timetracer.plugin import Call, Patch, Plugin
 
@@ -155,7 +157,12 @@ def _wrapper(state: Installed, patch: Patch, real: Callable[..., Any], bound: bo
 
         return generator
 
+    plugin, side = state.plugin, SESSIONS.side
+    unlinked = patch.prepare is None
+
     def function(*args: Any, **kwargs: Any) -> Any:
+        if unlinked and not links.any_links and side(plugin) is None:
+            return real(*args, **kwargs)  # the idle path, kept short: no session here, and no link anywhere
         call, run = split(real, args, kwargs)
         call, core = begin(call)
         return run(*call.args, **call.kwargs) if core is None else drive(core, call, run)

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from timetracer.config import TraceConfig
 from timetracer.engine.guard import guard
+from timetracer.telemetry import propagation
 from timetracer.telemetry.processor import SessionProcessor
 from timetracer.telemetry.sampler import RecordingSampler
 
@@ -43,6 +44,7 @@ def attach(config: TraceConfig) -> None:
         if _real_get_tracer is None:
             _real_get_tracer = TracerProvider.get_tracer
             TracerProvider.get_tracer = _equipping(_real_get_tracer)  # type: ignore[method-assign]
+    propagation.attach()
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
         equip(provider)
@@ -56,6 +58,7 @@ def detach() -> None:
         if _real_get_tracer is not None:
             TracerProvider.get_tracer = _real_get_tracer  # type: ignore[method-assign]
             _real_get_tracer = None
+        propagation.detach()
         for provider in list(_sampled):
             if isinstance(provider.sampler, RecordingSampler):
                 _set_sampler(provider, provider.sampler.inner)
