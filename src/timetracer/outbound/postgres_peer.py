@@ -25,6 +25,7 @@ from timetracer.outbound.postgres_wire import Result
 
 _LOG = getLogger(__name__)
 _TO_SAVEPOINT = re.compile(r"\brollback\s+(?:work\s+|transaction\s+)?to\b", re.IGNORECASE)
+_COMMIT = re.compile(r"\s*(?:commit|end|prepare\s+transaction)\b", re.IGNORECASE)
 _CHAIN = re.compile(r"\band\s+chain\b", re.IGNORECASE)
 _WAIT_FOR_CLIENT = 60.0
 
@@ -167,7 +168,7 @@ class Conversation:
 
     def push(self, results: Sequence[Result]) -> bytes:
         """Gives the next part of the running statement: data, rows, its end or its error."""
-        for result in results:
+        for result in results if self._running else ():
             if "data" in result:
                 self._say(wire.message(b"d", wire.to_bytes(result["data"])))
             elif "error" in result:
@@ -205,22 +206,19 @@ class Conversation:
         self._say(wire.message(b"K", struct.pack("!ii", self._pid, 0)))
         self._ready()
 
-    def _next(self, sql: str) -> Sequence[Result]:
+    def _next(self) -> Sequence[Result]:
         if self.answers:
             return self.answers.popleft()
-        tag = sql.strip().rstrip(";").upper()
-        if tag.startswith("DEALLOCATE"):  # a prepared statement is known here, not there
-            return ({"status": "DEALLOCATE ALL" if tag.endswith(" ALL") else "DEALLOCATE"},)
         text = "timetracer: no answer was fed for this statement"
         return ({"error": {"severity": "ERROR", "sqlstate": "XX000", "message_primary": text}},)
 
     def _query(self, body: bytes) -> None:
         sql, _ = wire.text_at(body)
-        results = self._next(sql)
+        results = self._next()
         self._synced = True
         for result in results:
             if "error" in result:
-                self._fail(result)
+                self._fail(result, sql)
                 self._skipping = False
                 break
             if self._begin_running(result, sql):
@@ -228,13 +226,16 @@ class Conversation:
             if result.get("columns") is not None:
                 self._say(wire.row_description(result), *wire.data_rows(result))
             self._complete(result, sql)
-        self._ready()
+        if not self.over:
+            self._ready()
 
     def _parse(self, body: bytes) -> None:
         name, position = wire.text_at(body)
         self._statements[name], _ = wire.text_at(body, position)
-        if self.answers and len(self.answers[0]) == 1 and "error" in self.answers[0][0]:
-            self._fail(self.answers.popleft()[0])
+        failed = bool(self.answers) and len(self.answers[0]) == 1 and "error" in self.answers[0][0]
+        answer = self.answers.popleft() if failed or (name and self.answers) else ()  # PREPARE has an answer of its own
+        if failed:
+            self._fail(answer[0])
         else:
             self._say(wire.message(b"1"))
 
@@ -247,7 +248,7 @@ class Conversation:
     def _describe(self, body: bytes) -> None:
         name, _ = wire.text_at(body, 1)
         if name and body[:1] == b"P":  # a server-side cursor: this is the statement itself
-            (result,) = self._next("")
+            (result,) = self._next()
             if "error" in result:
                 self._fail(result)
             else:
@@ -259,9 +260,9 @@ class Conversation:
     def _execute(self, body: bytes) -> None:
         portal, _ = wire.text_at(body)
         sql = self._portals.get(portal, "")
-        for result in self._next(sql):
+        for result in self._next():
             if "error" in result:
-                self._fail(result)
+                self._fail(result, sql)
                 return
             self._synced = False
             if self._begin_running(result, sql):
@@ -277,6 +278,8 @@ class Conversation:
         self._ready()
 
     def _close(self, body: bytes) -> None:
+        if self.answers:
+            self.answers.popleft()
         self._say(wire.message(b"3"))
 
     def _ignore(self, body: bytes) -> None:
@@ -314,9 +317,10 @@ class Conversation:
         elif tag in ("COMMIT", "ROLLBACK", "PREPARE TRANSACTION"):
             self._status = b"T" if _CHAIN.search(sql) else b"I"
 
-    def _fail(self, result: Result) -> None:
+    def _fail(self, result: Result, sql: str = "") -> None:
         if fields := result["error"]:
             self._say(wire.error_response(fields))
         self._skipping = True
-        self._status = b"E" if self._status == b"T" else self._status
+        if self._status == b"T":
+            self._status = b"I" if _COMMIT.match(sql) else b"E"
         self.over = not fields or fields.get("severity_nonlocalized") in ("FATAL", "PANIC")

@@ -8,12 +8,13 @@ https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_server_cursor_bas
 https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_pipeline_base.py (3.1, 3.2: `_pipeline.py`)
 https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_copy_base.py (3.1: `copy.py`)
 
-PREPARE and DEALLOCATE are no events: how often a connection was used before decides on them. A statement is the same
+PREPARE and DEALLOCATE belong to the connection: how often it was used before decides on them. A statement is the same
 prepared or not. Not given again: notices, notifications, the address and process id of the server.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -50,7 +51,8 @@ _PREAMBLE = frozenset(
         "show standard_conforming_strings",
     }
 )
-_LOST = ("server closed the connection", "connection is lost", "terminating connection")
+# From libpq 17 on a statement is closed by a message: `_HAS_SEND_CLOSE` in `_connection_base.py`.
+_CLOSES_STATEMENTS = bool(getattr(sys.modules[_Connection.__module__], "_HAS_SEND_CLOSE", False))
 
 
 # ------------------------------------------------------------------------------------------------ connections
@@ -60,7 +62,9 @@ def _dsn(call: Call) -> Mapping[str, Any]:
     return conninfo_to_dict(call.arg(0, "conninfo", ""))
 
 
-def _server(call: Call) -> Request:
+def _server(call: Call) -> Request | None:
+    if call.owner is not None:
+        return None  # a connection that is there already
     asked = _dsn(call)
     where = {name: str(asked[name]) for name in ("host", "port", "user", "options") if asked.get(name)}
     return Request(type="db.query", method="CONNECT", target=str(asked.get("dbname", "")), fields=where, shared=True)
@@ -132,6 +136,25 @@ def _request(pgconn: Any, raw: bytes, params: Value) -> Request:
     )
 
 
+def _of_cache(pgconn: Any, method: str, text: str) -> Request:
+    answer = {"status": method if method == "DEALLOCATE ALL" else ""}
+    fields = sql.statement(text, None)
+    return Request(
+        type="db.query", method=method, target=results.database(pgconn), fields=fields, shared=True, courtesy=(answer,)
+    )
+
+
+def _preparation(call: Call) -> Request:
+    query = call.arg(1, "query")
+    return _of_cache(call.owner._pgconn, "PREPARE", sql.canonical(query.query.decode("utf-8", "surrogateescape")))
+
+
+def _deallocation(call: Call) -> Request | None:
+    if call.arg(0, "name") is None or not _CLOSES_STATEMENTS:
+        return None  # done by a command
+    return _of_cache(call.owner.pgconn, "DEALLOCATE", "DEALLOCATE")
+
+
 def _statement(call: Call) -> Request:
     query = call.arg(0, "query")
     return _request(call.owner._pgconn, query.query, results.parameters(query))
@@ -142,13 +165,16 @@ def _prepared(call: Call) -> Request:
     return _request(call.owner._pgconn, query.query, results.parameters(query))
 
 
-def _command(call: Call) -> Request | None:
+def _command(call: Call) -> Request:
     command = call.arg(0, "command")
     if isinstance(command, str):
         command = command.encode("utf-8", "surrogateescape")
     elif not isinstance(command, bytes):
         command = command.as_bytes(call.owner)
-    return None if command.startswith(b"DEALLOCATE") else _request(call.owner.pgconn, command, None)
+    if command.startswith(b"DEALLOCATE"):
+        tag = "DEALLOCATE ALL" if command == b"DEALLOCATE ALL" else "DEALLOCATE"
+        return _of_cache(call.owner.pgconn, tag, tag)
+    return _request(call.owner.pgconn, command, None)
 
 
 def _cursor_shape(call: Call) -> Request:
@@ -209,8 +235,6 @@ def _kept_result(call: Call, found: Any) -> Value:
 
 
 def _kept_copy(call: Call, found: Any) -> Value:
-    if isinstance(found, pq.PGresult):
-        return results.described([found], call.args[0])
     return {"data": results.text_or_bytes(bytes(found))}
 
 
@@ -220,12 +244,8 @@ def _kept_pipelined(call: Call, found: Any) -> Value:
 
 def _pipelined(call: Call) -> object:
     """Returns the connection if a statement is answered here, else an object that nothing was asked on."""
-    asked, found = call.arg(0, "queued"), call.arg(1, "results")
-    answers_none = asked is None and (
-        found[0].status == pq.ExecStatus.PIPELINE_SYNC
-        or (found[0].status == pq.ExecStatus.COMMAND_OK and found[0].command_status in (b"", None, b"DEALLOCATE"))
-    )
-    return call.owner if answers_none else call.owner.pgconn
+    synced = call.arg(1, "results")[0].status == pq.ExecStatus.PIPELINE_SYNC
+    return call.owner if synced else call.owner.pgconn
 
 
 def _keep_nothing(call: Call, result: Any, capture: Capture) -> Any:
@@ -237,10 +257,8 @@ def _encode_error(call: Call, error: BaseException) -> Value:
     if isinstance(call.owner, _Pipeline):
         return _kept_pipelined(call, None)
     if isinstance(call.owner, _Cursor | _Connection | _Copy):
-        return None  # made of the answer, or of the connection's state: the same again without being kept
-    if call.args and isinstance(call.args[0], pq.PGconn) and (found := getattr(error, "pgresult", None)) is not None:
-        return results.described([found], call.args[0])
-    return error
+        return None  # made of the answer, or of the connection's state: it comes again without being kept
+    return None if getattr(error, "pgresult", None) is not None else error
 
 
 def _decode_error(call: Call, error: Any) -> BaseException:
@@ -248,12 +266,24 @@ def _decode_error(call: Call, error: Any) -> BaseException:
     return error
 
 
-def _asks(target: str, describe: Callable[[Call], Request | None], link: Callable[[Call], Any], *, running: bool = False) -> Patch:
-    return Patch(target, Send(link=link, describe=describe, feed=_answered(link, running=running)))
+def _asks(
+    target: str,
+    describe: Callable[[Call], Request | None],
+    link: Callable[[Call], Any],
+    *,
+    running: bool = False,
+    since: str | None = None,
+) -> Patch:
+    return Patch(target, Send(link=link, describe=describe, feed=_answered(link, running=running)), since=since)
 
 
-def _takes(target: str, encode: Callable[[Call, Any], Value], link: Callable[[Call], Any] = _first) -> Patch:
-    return Patch(target, Receive(link=link, encode=encode, decode=None, idle=lambda result: False))
+def _takes(
+    target: str,
+    encode: Callable[[Call, Any], Value],
+    link: Callable[[Call], Any] = _first,
+    idle: Callable[[Any], bool] = lambda found: False,
+) -> Patch:
+    return Patch(target, Receive(link=link, encode=encode, decode=None, idle=idle))
 
 
 _CURSOR = f"{_Cursor.__module__}:{_Cursor.__name__}"
@@ -276,6 +306,8 @@ PLUGIN = Plugin(
         _asks(f"{_CURSOR}._execute_send", _statement, _of_cursor),
         _asks(f"{_ClientCursor.__module__}:ClientCursorMixin._execute_send", _statement, _of_cursor),
         _asks(f"{_CURSOR}._send_query_prepared", _prepared, _of_cursor),
+        _asks(f"{_CURSOR}._send_prepare", _preparation, _of_cursor),
+        _asks(f"{_CONNECTION}._deallocate", _deallocation, _of_connection, since="3.2"),
         _asks(f"{_CONNECTION}._exec_command", _command, _of_connection),
         _asks(f"{_SERVER_CURSOR}._describe_gen", _cursor_shape, _of_cursor),
         _asks(f"{_CURSOR}._stream_fetchone_gen", _more_rows, _of_cursor, running=True),
@@ -286,8 +318,8 @@ PLUGIN = Plugin(
         _takes(f"{_Cursor.__module__}:execute", _kept_results),
         _takes(f"{_ServerCursor.__module__}:execute", _kept_results),
         _takes(f"{_Cursor.__module__}:fetch", _kept_result),
-        _takes(f"{_Copy.__module__}:copy_from", _kept_copy),
-        _takes("psycopg.generators:_fetch_many", _kept_results),
+        _takes(f"{_Copy.__module__}:copy_from", _kept_copy, idle=lambda found: isinstance(found, pq.PGresult)),
+        _takes("psycopg.generators:_fetch_many", _kept_results),  # how a COPY ended
         _takes(f"{_Pipeline.__module__}:{_Pipeline.__name__}._process_results", _kept_pipelined, _pipelined),
     ),
 )  # fmt: skip

@@ -176,6 +176,20 @@ class Connection(sqlite3.Connection):
             slot.__set__(cursor, None)
         return cursor
 
+    # C makes a cursor for these three as well, and then calls its own functions on it.
+
+    def execute(self, *args: Any) -> Any:
+        """Runs a statement on a new cursor."""
+        return self.cursor().execute(*args)
+
+    def executemany(self, *args: Any) -> Any:
+        """Runs a statement for each set of parameters, on a new cursor."""
+        return self.cursor().executemany(*args)
+
+    def executescript(self, *args: Any) -> Any:
+        """Runs several statements on a new cursor."""
+        return self.cursor().executescript(*args)
+
     def commit(self) -> None:
         """Commits."""
         self.forget()
@@ -397,8 +411,10 @@ def _parameter(value: Any) -> Value:
     try:
         adapted = sqlite3.adapt(value)
     except sqlite3.ProgrammingError:
-        return value
-    return adapted if adapted is value else _parameter(adapted)
+        adapted = value
+    if adapted is value:  # sqlite3 refuses it
+        return {"unsupported": f"{type(value).__module__}.{type(value).__qualname__}"}
+    return _parameter(adapted)
 
 
 def _ending(method: str) -> Callable[[Call], Request | None]:
