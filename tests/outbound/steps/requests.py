@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -447,7 +448,9 @@ def identical_calls() -> Any:
 @steps
 def threads() -> Any:
     with ThreadPoolExecutor(3) as pool:
-        return [each.json() for each in pool.map(get, [f"/json?n={n}" for n in range(6)])]
+        # The context goes along, as OTel's ThreadingInstrumentor would have it.
+        asked = [pool.submit(copy_context().run, get, "/json") for _ in range(6)]
+        return [each.result().json() for each in asked]
 
 
 @steps
