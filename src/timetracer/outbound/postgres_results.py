@@ -16,13 +16,11 @@ from timetracer.plugin import Value
 
 _REPORTED = (
     *SETTINGS,
-    "application_name",
     "default_transaction_read_only",
     "in_hot_standby",
     "is_superuser",
     "scram_iterations",
     "search_path",
-    "session_authorization",
 )
 # https://www.postgresql.org/docs/current/libpq-status.html#LIBPQ-PQPARAMETERSTATUS
 _SETTING_TAGS = (b"SET", b"RESET", b"DISCARD ALL", b"ROLLBACK", b"COMMIT")

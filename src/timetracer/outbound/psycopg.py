@@ -16,6 +16,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import psycopg
@@ -79,10 +82,9 @@ def _connect_to_peer(call: Call, real: Callable[..., Any], known: Value) -> Any:
         return real()
     asked = {k: v for k, v in _dsn(call).items() if k in ("dbname", "user", "password", "options", "application_name")}
     settings = known["settings"] if known else {**SETTINGS}
-    if asked.get("application_name"):
-        settings = {**settings, "application_name": asked["application_name"]}
-    peer = Peer(settings)
     asked |= {"dbname": asked.get("dbname") or "postgres", "user": asked.get("user") or "postgres"}
+    own = {"session_authorization": asked["user"], "application_name": asked.get("application_name") or ""}
+    peer = Peer({**settings, **own})
     moved = make_conninfo("", **asked, host=peer.folder, port=peer.number, sslmode="disable", gssencmode="disable")
     return real(moved, **{name: value for name, value in call.kwargs.items() if name != "conninfo"})
 
@@ -106,6 +108,13 @@ def _addresses(call: Call, attempts: Any, capture: Capture) -> Any:
 
 def _attempts(call: Call, reply: Reply) -> Any:
     return [{**call.arg(0, "params"), **each} for each in reply.value]
+
+
+def _in_this_context(call: Call) -> Call:
+    """A pool's connections are made by its worker threads, for whoever asked for them."""
+    task = call.arg(0, "task")
+    task.run = partial(copy_context().run, task.run)
+    return call
 
 
 # ------------------------------------------------------------------------------------------------ what is asked
@@ -303,6 +312,8 @@ PLUGIN = Plugin(
             "psycopg.connection_async:conninfo_attempts_async",
             Exchange(describe=_lookup, encode=_addresses, decode=_attempts),
         ),
+        # https://github.com/psycopg/psycopg/blob/3.3.2/psycopg_pool/psycopg_pool/pool.py#L584
+        *([Patch("psycopg_pool.pool:ConnectionPool.run_task", prepare=_in_this_context)] if find_spec("psycopg_pool") else []),
         _asks(f"{_CURSOR}._execute_send", _statement, _of_cursor),
         _asks(f"{_ClientCursor.__module__}:ClientCursorMixin._execute_send", _statement, _of_cursor),
         _asks(f"{_CURSOR}._send_query_prepared", _prepared, _of_cursor),
