@@ -1,4 +1,4 @@
-"""A PostgreSQL server inside this process that gives the answers it is fed: libpq, which only reads sockets, is its client.
+"""A PostgreSQL server inside this process that gives the answers it is fed: libpq reads nothing but sockets.
 
 Each connection has a peer of its own: a thread and a unix socket in a private folder, both gone when the connection
 is. The peer decides nothing. Before a statement is sent, its answer is fed; the peer gives it when the statement comes.
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from logging import getLogger
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from timetracer.outbound import postgres_wire as wire
 from timetracer.outbound.postgres_wire import Result
@@ -27,7 +27,7 @@ _LOG = getLogger(__name__)
 _TO_SAVEPOINT = re.compile(r"\brollback\s+(?:work\s+|transaction\s+)?to\b", re.IGNORECASE)
 _COMMIT = re.compile(r"\s*(?:commit|end|prepare\s+transaction)\b", re.IGNORECASE)
 _CHAIN = re.compile(r"\band\s+chain\b", re.IGNORECASE)
-_WAIT_FOR_CLIENT = 60.0
+_WAIT_FOR_CLIENT, _WAIT_FOR_CANCEL = 60.0, 5.0
 
 SETTINGS: Mapping[str, str] = {
     "server_version": "15.0",
@@ -50,7 +50,7 @@ class Peer:
     """
 
     _numbers = count(1)
-    _open: dict[int, Peer] = {}
+    _open: ClassVar[dict[int, Peer]] = {}
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self.number = next(self._numbers)
@@ -106,7 +106,9 @@ class Peer:
     def _accept(self, selector: selectors.BaseSelector) -> bool:
         accepted, _ = self._listener.accept()
         if self._client is not None:  # a second connection can only ask to cancel what the first one runs
-            accepted.close()
+            with accepted:
+                accepted.settimeout(_WAIT_FOR_CANCEL)
+                accepted.recv(64)
             return True
         self._client = accepted
         selector.register(accepted, selectors.EVENT_READ, self._hear)
@@ -310,9 +312,7 @@ class Conversation:
         changed = {name: text for name, text in settings.items() if self._settings.get(name) != text}
         self._settings.update(changed)
         self._say(wire.parameter_status(changed), wire.complete(result))
-        if tag in ("BEGIN", "START TRANSACTION"):
-            self._status = b"T"
-        elif tag == "ROLLBACK" and _TO_SAVEPOINT.search(sql):
+        if tag in ("BEGIN", "START TRANSACTION") or (tag == "ROLLBACK" and _TO_SAVEPOINT.search(sql)):
             self._status = b"T"
         elif tag in ("COMMIT", "ROLLBACK", "PREPARE TRANSACTION"):
             self._status = b"T" if _CHAIN.search(sql) else b"I"

@@ -1,4 +1,4 @@
-"""Turns libpq's results and parameters into data to read and compare: text where PostgreSQL sends text, column OIDs kept."""
+"""Turns libpq's results and parameters into data to read and compare: text where PostgreSQL sends text, OIDs kept."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ def _table(result: Any) -> dict[str, Any]:
             for n in range(result.ntuples)
         ]
     else:
-        rows = [[raw if (raw := get(n, i)) is None else text_or_bytes(raw) for i in columns] for n in range(result.ntuples)]
+        rows = [
+            [raw if (raw := get(n, i)) is None else text_or_bytes(raw) for i in columns] for n in range(result.ntuples)
+        ]
     return {"columns": [text_or_bytes(result.fname(i)) for i in columns], "types": kinds, "rows": rows}
 
 

@@ -1,4 +1,4 @@
-"""Tells what psycopg 3 asks of PostgreSQL and what it is answered; real libpq reads the answers from an in-process peer.
+"""Tells what psycopg 3 asks of PostgreSQL and what it is answered; libpq reads the answers from an in-process peer.
 
 Every round trip is one sending function (of a cursor or connection) and one receiving generator. All names below are
 private; they are the same in 3.1, 3.2 and 3.3 but for their modules, which are read off the classes:
@@ -194,7 +194,8 @@ def _cursor_shape(call: Call) -> Request:
 def _more_rows(call: Call) -> Request | None:
     if call.arg(0, "first"):  # the statement's own answer
         return None
-    return Request(type="db.query", method="FETCH", target=results.database(call.owner._pgconn), fields={"sql": "STREAM"})
+    target = results.database(call.owner._pgconn)
+    return Request(type="db.query", method="FETCH", target=target, fields={"sql": "STREAM"})
 
 
 def _copied_out(call: Call) -> Request | None:
@@ -298,6 +299,8 @@ def _takes(
 _CURSOR = f"{_Cursor.__module__}:{_Cursor.__name__}"
 _SERVER_CURSOR = f"{_ServerCursor.__module__}:{_ServerCursor.__name__}"
 _CONNECTION = f"{_Connection.__module__}:{_Connection.__name__}"
+_POOLS = ("psycopg_pool.pool",) if find_spec("psycopg_pool") else ()
+_WRITTEN = Exchange(describe=_copied_in, encode=_keep_nothing, decode=lambda call, reply: None)
 _OPEN = Open(stand_in=_connect_to_peer, describe=_server, encode=_settings, leave=_finish)
 
 PLUGIN = Plugin(
@@ -313,7 +316,7 @@ PLUGIN = Plugin(
             Exchange(describe=_lookup, encode=_addresses, decode=_attempts),
         ),
         # https://github.com/psycopg/psycopg/blob/3.3.2/psycopg_pool/psycopg_pool/pool.py#L584
-        *([Patch("psycopg_pool.pool:ConnectionPool.run_task", prepare=_in_this_context)] if find_spec("psycopg_pool") else []),
+        *(Patch(f"{each}:ConnectionPool.run_task", prepare=_in_this_context) for each in _POOLS),
         _asks(f"{_CURSOR}._execute_send", _statement, _of_cursor),
         _asks(f"{_ClientCursor.__module__}:ClientCursorMixin._execute_send", _statement, _of_cursor),
         _asks(f"{_CURSOR}._send_query_prepared", _prepared, _of_cursor),
@@ -323,7 +326,7 @@ PLUGIN = Plugin(
         _asks(f"{_SERVER_CURSOR}._describe_gen", _cursor_shape, _of_cursor),
         _asks(f"{_CURSOR}._stream_fetchone_gen", _more_rows, _of_cursor, running=True),
         _asks(f"{_Copy.__module__}:{_Copy.__name__}._read_gen", _copied_out, _of_cursor, running=True),
-        *(Patch(f"{each}:copy_to", Exchange(describe=_copied_in, encode=_keep_nothing, decode=lambda call, reply: None)) for each in _WRITERS),
+        *(Patch(f"{each}:copy_to", _WRITTEN) for each in _WRITERS),
         *(_asks(f"{each}:copy_end", _copy_end, _first, running=True) for each in _WRITERS),
         _takes(f"{_GENERATORS}:execute", _kept_results),
         _takes(f"{_Cursor.__module__}:execute", _kept_results),
