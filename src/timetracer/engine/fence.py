@@ -147,6 +147,8 @@ def _resolving_here(real: Any) -> Any:
 def _check(event: str, args: tuple[Any, ...]) -> None:
     if event in _RESOLVING:
         host, port = _text(args[0]), args[1] if len(args) > 1 else None
+        for fence in _fences:
+            _remember(fence, host, port)
         if _is_local_name(host) or _is_asyncio_resolver():
             return
     else:
@@ -156,11 +158,12 @@ def _check(event: str, args: tuple[Any, ...]) -> None:
         host, port = place
     for fence in _fences:
         if not _concerns(fence) or fence.allows(host, port):
-            if event in _RESOLVING and fence.hosts:
-                _remember(fence, host, port)
             continue
-        if event == "socket.connect" and _is_own_address_question(args[0]):
-            return
+        if event == "socket.connect":
+            if _is_own_address_question(args[0]):
+                return
+            if args[0].type == socket.SOCK_STREAM and args[0].family in _REACHING_OUT:
+                args[0].close()  # its owner closes it on an OSError only (`socket.create_connection`)
         _refuse(fence, host, port)
 
 
@@ -219,7 +222,7 @@ def _is_own_address_question(sock: Any) -> bool:
 
 def _remember(fence: Fence, host: str, port: Any) -> None:
     """Keeps the addresses of an allowed name: the connection that follows names only those."""
-    if getattr(_asking, "now", False) or not fence.allows(host, port):
+    if not fence.hosts or getattr(_asking, "now", False) or not fence.allows(host, port):
         return
     _asking.now = True
     try:
