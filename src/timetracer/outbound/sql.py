@@ -35,6 +35,14 @@ _STEERING = {
     "SAVEPOINT": "SAVEPOINT",
     "RELEASE": "RELEASE",
 }
+# ORMs draw these from sets, whose order differs from process to process; it means nothing to the database.
+_LITERAL = r"(?:'(?:[^']|'')*'|-?\d+(?:\.\d+)?)"
+_LITERALS = re.compile(rf"(?<= IN \(){_LITERAL}(?:, ?{_LITERAL})+(?=\))")
+_ONE_LITERAL = re.compile(_LITERAL)
+_MARKS = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | (?<=\ IN\ \() (?P<list> \? (?:,\ ?\?)+ | \$\d+ (?:,\ ?\$\d+)+ ) (?=\)) | (?P<mark> \? )""",
+    re.VERBOSE,
+)
 _WORD = re.compile(r"[A-Za-z]+")
 _CACHED_LENGTH = 8192
 
@@ -61,15 +69,45 @@ def ends_transaction(sql: str) -> bool:
 
 
 def statement(sql: str, params: Value, **more: Value) -> Mapping[str, Value]:
-    """Returns the compared fields of a statement: its canonical text and its parameters."""
+    """Returns the compared fields of a canonical statement: its text and its parameters, those of `IN (...)` in order."""
+    if type(params) is list and " IN (" in sql:
+        params = list(params)
+        for places in _lists(sql):
+            if places[-1] < len(params):
+                found = sorted((params[each] for each in places), key=lambda value: (type(value).__name__, repr(value)))
+                for place, value in zip(places, found, strict=True):
+                    params[place] = value
     return {"sql": sql, "params": params, **more}
 
 
+@lru_cache(maxsize=512)
+def _lists(sql: str) -> tuple[tuple[int, ...], ...]:
+    """Returns the places of the parameters in each `IN (?, ?)` or `IN ($1, $2)`."""
+    lists: list[tuple[int, ...]] = []
+    count = 0
+    for found in _MARKS.finditer(sql):
+        if found["mark"]:
+            count += 1
+        elif found["list"]:
+            marks = found["list"].replace(" ", "").split(",")
+            if marks[0] == "?":
+                lists.append(tuple(range(count, count + len(marks))))
+                count += len(marks)
+            else:
+                lists.append(tuple(sorted(int(mark[1:]) - 1 for mark in marks)))
+    return tuple(lists)
+
+
 def _canonical(sql: str) -> str:
-    return _TOKENS.sub(_folded, sql).strip().rstrip("; ")
+    text = _TOKENS.sub(_folded, sql).strip().rstrip("; ")
+    return _LITERALS.sub(_sorted, text) if " IN (" in text else text
 
 
 _canonical_cached: Callable[[str], str] = lru_cache(maxsize=2048)(_canonical)
+
+
+def _sorted(found: re.Match[str]) -> str:
+    return ", ".join(sorted(_ONE_LITERAL.findall(found[0])))
 
 
 def _folded(found: re.Match[str]) -> str:
