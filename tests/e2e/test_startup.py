@@ -146,7 +146,8 @@ def test_a_plugin_that_cannot_be_imported_ends_a_replay(environment: Path, place
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-plugin\nVersion: 1\n")
     (metadata / "entry_points.txt").write_text("[timetracer_plugin]\nlogging = broken_plugin:PLUGIN\n")
     (place / "broken_plugin.py").write_text("1 / 0")
-    for command in (launched(environment, "app.py", upstream.port), [str(environment / "python"), "app.py", upstream.port]):
+    app = ["app.py", upstream.port]
+    for command in (launched(environment, *app), [str(environment / "python"), *app]):
         done = run(command, place, **replaying(PYTHONPATH=str(place), PYTHONSTARTUP=""))
         if done.returncode == 0 or upstream.connections():
             pytest.fail(f"the app ran: {done.stderr}")
@@ -184,7 +185,13 @@ def test_code_on_standard_input_is_armed(environment: Path, place: Path, upstrea
     with script.open() as piped:
         environ = {**os.environ, **replaying(TIMETRACER_CASSETTE="truncated.json")}
         done = subprocess.run(
-            [str(environment / "python")], cwd=place, env=environ, stdin=piped, capture_output=True, text=True, check=False
+            [str(environment / "python")],
+            cwd=place,
+            env=environ,
+            stdin=piped,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     assert (done.returncode, done.stdout, upstream.connections()) == (3, "", 0)
 
@@ -207,7 +214,12 @@ def test_a_child_process_of_the_app_is_armed(environment: Path, place: Path, ups
 
 @pytest.mark.parametrize(
     "variables",
-    [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_PYTHON_DISTRO": "distro"}, {"OTEL_PYTHON_DISTRO": "timetracer"}, {"OTEL_PYTHON_DISTRO": "misspelt"}],
+    [
+        {"OTEL_SDK_DISABLED": "true"},
+        {"OTEL_PYTHON_DISTRO": "distro"},
+        {"OTEL_PYTHON_DISTRO": "timetracer"},
+        {"OTEL_PYTHON_DISTRO": "misspelt"},
+    ],
     ids=lambda variables: "-".join(variables.values()),
 )
 def test_any_distribution_and_a_disabled_sdk_are_armed(
@@ -220,13 +232,16 @@ def test_any_distribution_and_a_disabled_sdk_are_armed(
     assert upstream.connections() == 0
 
 
-@pytest.mark.parametrize("variables", [{"OTEL_TRACES_EXPORTER": "nonexistent"}, {"TIMETRACER_SAMPLE_RATE": "often"}, {}])
+@pytest.mark.parametrize(
+    "variables", [{"OTEL_TRACES_EXPORTER": "nonexistent"}, {"TIMETRACER_SAMPLE_RATE": "often"}, {}]
+)
 @pytest.mark.parametrize("with_launcher", [True, False])
 def test_recording_never_stops_the_app(
     variables: dict[str, str], with_launcher: bool, environment: Path, place: Path, upstream: Listener
 ) -> None:
     """What is wrong is said, and the app reaches its server."""
-    command = launched(environment, "app.py", upstream.port) if with_launcher else [str(environment / "python"), "app.py", upstream.port]
+    app = ["app.py", upstream.port]
+    command = launched(environment, *app) if with_launcher else [str(environment / "python"), *app]
     done = run(command, place, **{"TIMETRACER_MODE": "record", "OTEL_TRACES_EXPORTER": "none"} | variables)
     assert (done.returncode, done.stdout, upstream.connections()) == (0, "app code ran\n", 1), done.stderr
     if "TIMETRACER_SAMPLE_RATE" in variables:
@@ -238,14 +253,16 @@ def test_tools_of_the_environment_are_left_alone(environment: Path, place: Path)
     for command in (["-m", "venv", "--without-pip", "there"], ["-m", "timetracer.cli", "--help"]):
         done = run([str(environment / "python"), *command], place, **replaying(TIMETRACER_CASSETTE="truncated.json"))
         assert "truncated.json" not in done.stderr
-    done = run([str(environment / "opentelemetry-instrument"), "--version"], place, **replaying(TIMETRACER_CASSETTE="truncated.json"))
+    command = [str(environment / "opentelemetry-instrument"), "--version"]
+    done = run(command, place, **replaying(TIMETRACER_CASSETTE="truncated.json"))
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_apps_own_pip_is_app_code(environment: Path, place: Path, upstream: Listener) -> None:
     """Only a console script of the environment is a tool; a file that is merely called like one is not."""
     (place / "pip").write_text(APP)
-    done = run([str(environment / "python"), "pip", upstream.port], place, **replaying(TIMETRACER_CASSETTE="truncated.json"))
+    command = [str(environment / "python"), "pip", upstream.port]
+    done = run(command, place, **replaying(TIMETRACER_CASSETTE="truncated.json"))
     assert (done.returncode, done.stdout, upstream.connections()) == (3, "", 0)
 
 

@@ -48,7 +48,7 @@ def test_nothing_is_imported_while_off(mode: str | None, tmp_path: Path) -> None
 @pytest.mark.parametrize("mode", ["record", "replay"])
 def test_start_up_is_armed(mode: str, tmp_path: Path) -> None:
     """The variables alone are enough: no launcher, no import in the app."""
-    done = _start(tmp_path, mode, "print('armed')")
+    done = _start(tmp_path, mode, "def arm(mode): print('armed')")
     assert (done.returncode, done.stdout, done.stderr) == (0, "armed\napp code True\n", "")
 
 

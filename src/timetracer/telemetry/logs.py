@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from opentelemetry import trace
-from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
+from opentelemetry._logs import Logger, LogRecord, SeverityNumber, get_logger
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from timetracer.cassette.bodies import packed
 from timetracer.cassette.model import Cassette, Event
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EVENT_NAME = "timetracer.exchange"
 
 
@@ -22,8 +23,12 @@ def export_exchanges(cassette: Cassette) -> None:
     Args:
         cassette: redacted already; what it holds leaves the process as it is.
     """
+    emit_exchanges(get_logger("timetracer"), cassette)
+
+
+def emit_exchanges(logger: Logger, cassette: Cassette) -> None:
+    """Emits the records on `logger`; a body is what the cassette's file holds of it."""
     cassette = packed(cassette)
-    logger = get_logger("timetracer")
     start = _nanoseconds(cassette.trace.start)
     for event in cassette.events:
         context = _context(cassette, event)
@@ -56,4 +61,4 @@ def _context(cassette: Cassette, event: Event) -> Context:
 
 
 def _nanoseconds(start: str) -> int:
-    return round(datetime.fromisoformat(start).timestamp() * 1e9) if start else 0
+    return (datetime.fromisoformat(start) - _EPOCH) // timedelta(microseconds=1) * 1000 if start else 0

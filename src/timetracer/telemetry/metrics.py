@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable
 
 from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from timetracer.engine.measures import MEASURES, Measures
 
@@ -31,10 +31,16 @@ def install_metrics() -> None:
 
     They are read when metrics are exported and cost nothing in between.
     """
-    meter = metrics.get_meter("timetracer")
+    register(metrics.get_meter("timetracer"), MEASURES)
+
+
+def register(meter: Meter, measures: Measures) -> None:
+    """Makes a counter of each total in `measures`."""
     for name, unit, description, read in _COUNTERS:
-        meter.create_observable_counter(name, [_reader(read)], unit=unit, description=description)
+        meter.create_observable_counter(name, [_reader(read, measures)], unit=unit, description=description)
 
 
-def _reader(read: Callable[[Measures], int]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    return lambda options: [Observation(read(MEASURES))]
+def _reader(
+    read: Callable[[Measures], int], measures: Measures
+) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    return lambda options: [Observation(read(measures))]
