@@ -289,6 +289,9 @@ class Visit(Protocol):
     def answer(self, value: Value = None, *, status: int | None = None, headers: Headers = ()) -> None:
         """Takes the head of the answer."""
 
+    def request_body(self) -> Sink:
+        """Opens the sink for the request's body, where no `Upload` describes it: fed when the app receives it."""
+
     def body(self) -> Sink:
         """Opens the sink for the answer's body."""
 

@@ -25,6 +25,9 @@ class _Nobody:
     def body(self) -> Sink:
         return self
 
+    def request_body(self) -> Sink:
+        return self
+
     def feed(self, item: Value) -> None: ...
 
     def finish(self, end: BodyEnd = "complete", error: BaseException | None = None) -> None: ...

@@ -359,6 +359,10 @@ class PlayedGuest:
         """Takes the head of the answer."""
         self.status, self.headers = status, headers
 
+    def request_body(self) -> Sink:
+        """Notes what the app reads of the request's body."""
+        return _Until(into=self._sent)
+
     def body(self) -> Sink:
         """The answer's body goes to the client alone; the session stays open until it ends."""
         self.session.hold()
@@ -373,13 +377,15 @@ class PlayedGuest:
 
 
 class _Until:
-    """A sink that keeps nothing and tells when it ended."""
+    """A sink that keeps nothing, but for what is noted in a list, and tells when it ended."""
 
-    def __init__(self, done: Callable[[], None]) -> None:
-        self._done: Callable[[], None] | None = done
+    def __init__(self, done: Callable[[], None] | None = None, into: list[bytes] | None = None) -> None:
+        self._done, self._into = done, into
 
     def feed(self, item: Value) -> None:
-        """Keeps nothing."""
+        """Notes it, or nothing."""
+        if self._into is not None:
+            self._into.append(item)
 
     def finish(self, end: str = "complete", error: BaseException | None = None) -> None:
         """Tells, once."""

@@ -255,7 +255,7 @@ class Recording:
         """Returns how many bytes of bodies and rows are counted in the budget."""
         copies = [c for take in list(self.takes) for c in (take.upload, take.response_body, take.response_items)]
         if self.guest is not None:
-            copies += [self.guest.request_body, self.guest.response_body]
+            copies += [self.guest.sent_body, self.guest.response_body]
         return sum(copy.size for copy in copies if copy is not None)
 
     def size(self) -> int:
@@ -268,7 +268,7 @@ class Guest:
 
     def __init__(self, session: Recording, inbound: Inbound) -> None:
         self.session, self._inbound = session, inbound
-        self.request_body: Copy | None = None
+        self.sent_body: Copy | None = None
         self.response_body: Copy | None = None
         self.name: str | None = None
         self.status: int | None = None
@@ -276,9 +276,7 @@ class Guest:
         self.value: Value = None
         self.raised: BaseException | None = None
         if isinstance(inbound.body, Upload):
-            limit = session.body_limit if session.terms.store_request_body else 0
-            self.request_body = Copy(limit, session.budget)
-            inbound.body.replace(CopyingStream(inbound.body.source, self.request_body))
+            inbound.body.replace(CopyingStream(inbound.body.source, self.request_body()))
 
     def route(self, name: str) -> None:
         """Names the call."""
@@ -289,6 +287,12 @@ class Guest:
         self.value, self.status, self.headers = value, status, headers
         if status is not None and status >= 500:
             self.session.failed = True
+
+    def request_body(self) -> Copy:
+        """Opens the sink of the request's body."""
+        limit = self.session.body_limit if self.session.terms.store_request_body else 0
+        self.sent_body = Copy(limit, self.session.budget)
+        return self.sent_body
 
     def body(self) -> Copy:
         """Opens the sink of the answer's body; the session stays open until it ends."""
@@ -315,8 +319,8 @@ class Guest:
         if self.response_body is not None:
             result.body = self.response_body.body(coding_of(self.headers))
             why += [self.response_body.why_incomplete or ""]
-        if self.request_body is not None:
-            why += [self.request_body.why_incomplete or ""]
+        if self.sent_body is not None:
+            why += [self.sent_body.why_incomplete or ""]
         trace = None
         with guard("describing an inbound call"):
             try:
@@ -339,8 +343,8 @@ class Guest:
         )
 
     def _sent(self) -> model.Body | None:
-        if self.request_body is not None:
-            return self.request_body.body(coding_of(self._inbound.headers))
+        if self.sent_body is not None:
+            return self.sent_body.body(coding_of(self._inbound.headers))
         body = self._inbound.body
         return model.Body(raw=[body]) if isinstance(body, bytes) and body else None
 

@@ -22,7 +22,7 @@ from timetracer.plugin import Plugin
 logger = logging.getLogger(__name__)
 
 GROUP = "timetracer_plugin"
-INBOUND = ("django",)
+INBOUND = ("django", "flask", "litestar", "starlette")
 """Frameworks whose inbound calls are seen without a line in the app; `timetracer.inbound.<name>` has `install(door)`."""
 _INSTRUMENTOR_OF = {"aiohttp": "aiohttp-client", "botocore": "botocore"}
 _MODULE_OF = {"http_client": "http.client"}

@@ -1,0 +1,136 @@
+"""ASGI requests: the door around an application; bodies are copied as their messages pass, websockets go by untouched.
+
+Upstream: the ASGI specification for HTTP (https://asgi.readthedocs.io/en/latest/specs/www.html).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+from timetracer.plugin import Door, Inbound, Sink, Visit
+
+logger = logging.getLogger(__name__)
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
+Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+Template: TypeAlias = Callable[[Scope, str], str | None]
+"""Returns the route's template once routing has run, given the scope and the root path as it was before."""
+
+VISIT = "timetracer.visit"
+"""In the scope: the visit of this request, and the mark that its door is open: a mounted application opens no other."""
+
+RAISED = "timetracer.raised"
+"""In the scope: the exception that a framework turned into an answer; an error if the answer is a 5xx."""
+
+_PAST_US = ("http.response.pathsend", "http.response.zerocopysend")
+"""Extensions by which a server sends a file that never passes through `send`. Without them the application reads it."""
+
+
+def unnamed(scope: Scope, root_path: str) -> None:
+    """A plain ASGI application has no route templates."""
+
+
+class Middleware:
+    """An ASGI application that opens the door for each request of the one that it wraps."""
+
+    def __init__(self, app: Application, door: Door, template: Template = unnamed) -> None:
+        self.app, self.door, self.template = app, door, template
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await serve(self.app, self.door, self.template, scope, receive, send)
+
+
+async def serve(
+    app: Application, door: Door, template: Template, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Calls `app` behind the door. Work after the response (background tasks) is done inside that call."""
+    if scope["type"] != "http" or VISIT in scope:
+        if scope["type"] == "websocket":
+            logger.debug("a websocket passes and is not recorded: %s", scope["path"])
+        await app(scope, receive, send)
+        return
+    root_path = scope.get("root_path", "")
+    with door(describe(scope)) as visit:
+        scope[VISIT] = visit
+        if scope.get("extensions"):
+            scope["extensions"] = {k: v for k, v in scope["extensions"].items() if k not in _PAST_US}
+        messages = _Messages(visit, scope, receive, send)
+        try:
+            await app(scope, messages.receive, messages.send)
+        except BaseException as error:
+            messages.end(error)
+            raise
+        else:
+            messages.end(None)
+        finally:
+            name = template(scope, root_path)
+            if name:
+                visit.route(name)
+
+
+def describe(scope: Scope) -> Inbound:
+    """Describes a request; its body is copied when the application receives it."""
+    raw_path: bytes | None = scope.get("raw_path")
+    path = quote(scope["path"]) if raw_path is None else raw_path.decode("latin-1").partition("?")[0]
+    query = scope.get("query_string", b"").decode("latin-1")
+    return Inbound(
+        type="http.server",
+        method=scope["method"],
+        target=f"{path}?{query}" if query else path,
+        headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
+        fields={"scheme": scope.get("scheme", "http")},
+    )
+
+
+class _Messages:
+    """What passes between server and application for one request: handed on first, then copied."""
+
+    __slots__ = ("_gone", "_receive", "_request", "_response", "_scope", "_send", "_visit")
+
+    def __init__(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        self._visit, self._scope, self._receive, self._send = visit, scope, receive, send
+        self._request = visit.request_body()
+        self._response: Sink | None = None
+        self._gone = False
+
+    async def receive(self) -> Any:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._request.feed(message.get("body", b""))
+            if not message.get("more_body", False):
+                self._request.finish()
+        elif message["type"] == "http.disconnect":
+            self._gone = True
+        return message
+
+    async def send(self, message: Any) -> None:
+        await self._send(message)
+        if message["type"] == "http.response.start":
+            self._start(message)
+        elif message["type"] == "http.response.body" and self._response is not None:
+            self._response.feed(message.get("body", b""))
+            if not message.get("more_body", False):
+                self._response.finish("partial" if self._gone else "complete")
+
+    def _start(self, message: Any) -> None:
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
+        self._visit.answer(status=message["status"], headers=headers)
+        raised = self._scope.get(RAISED)
+        if raised is not None and message["status"] >= 500:
+            self._visit.error(raised)
+        if self._response is None:
+            self._response = self._visit.body()
+
+    def end(self, error: BaseException | None) -> None:
+        """Ends what is still open: the client left, or the application broke off."""
+        self._request.finish("partial")
+        if self._response is not None:
+            if isinstance(error, Exception) and not self._gone:
+                self._response.finish("error", error)
+            else:
+                self._response.finish("partial")

@@ -1,0 +1,62 @@
+"""A request's body that is read as a file: handed on as it is read, never ahead of that, and copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from timetracer.plugin import Sink
+
+
+class IncomingFile:
+    """Stands where a binary input stood. Whatever else that one has (`fileno`, `readinto`) is its own.
+
+    Args:
+        length: of the whole body; None if only its end tells.
+    """
+
+    def __init__(self, source: Any, sink: Sink, length: int | None) -> None:
+        self._source, self._sink, self._left = source, sink, length
+        if length == 0:
+            sink.finish()
+
+    def read(self, *size: int) -> bytes:
+        """Reads at most `size` bytes."""
+        return self._copied(self._source.read(*size), size)
+
+    def readline(self, *size: int) -> bytes:
+        """Reads one line, of at most `size` bytes."""
+        return self._copied(self._source.readline(*size), size)
+
+    def readlines(self, *hint: int) -> list[bytes]:
+        """Reads lines to the end, or until they have about `hint` bytes."""
+        lines: list[bytes] = self._source.readlines(*hint)
+        self._copied(b"".join(lines), hint)
+        return lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        for line in self._source:
+            yield self._copied(line)
+        self._copied(b"")
+
+    def __next__(self) -> bytes:
+        return self._copied(next(self._source))
+
+    def _copied(self, data: bytes, size: tuple[int, ...] = ()) -> bytes:
+        if data:
+            self._sink.feed(data)
+            if self._left is not None:
+                self._left -= len(data)
+        if self._left is not None and self._left <= 0:
+            self._sink.finish()
+        elif not data and 0 not in size:
+            self._sink.finish("complete" if self._left is None else "partial")
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._source, name)
+        if name == "read1":
+            return lambda *size: self._copied(found(*size), size)
+        if name == "readinto":
+            return lambda buffer: len(self._copied(bytes(memoryview(buffer)[: found(buffer)])))
+        return found

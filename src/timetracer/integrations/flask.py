@@ -1,0 +1,50 @@
+"""Flask: the middleware, and `auto_setup`. Neither is needed under `opentelemetry-instrument`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from timetracer.config import TraceConfig
+from timetracer.engine.door import door
+from timetracer.errors import MissingDependencyError
+from timetracer.integrations import starting
+
+try:
+    from flask import Flask
+
+    from timetracer.inbound import flask as inbound
+    from timetracer.inbound.wsgi import Application
+except ImportError as error:
+    raise MissingDependencyError("timetracer.integrations.flask", "flask") from error
+
+App = TypeVar("App", bound=Flask)
+
+
+class TimeTracerMiddleware(inbound.Middleware):
+    """Records or replays each request:
+
+        app.wsgi_app = TimeTracerMiddleware(app.wsgi_app)
+
+    Args:
+        app: the WSGI application.
+        config: None for the environment's.
+        plugins: names of the plugins to record; None for all.
+    """
+
+    def __init__(
+        self, app: Application, config: TraceConfig | None = None, plugins: Sequence[str] | None = None
+    ) -> None:
+        starting.start(config, plugins)
+        super().__init__(app, door)
+
+
+def auto_setup(app: App, config: TraceConfig | None = None, plugins: Sequence[str] | None = None) -> App:
+    """Starts timetracer, puts it around an application, and returns the application.
+
+    Args:
+        config: None for the environment's.
+        plugins: names of the plugins to record; None for all.
+    """
+    app.wsgi_app = TimeTracerMiddleware(app.wsgi_app, config, plugins)  # type: ignore[method-assign]
+    return app
