@@ -81,14 +81,23 @@ class App:
 
 
 @contextmanager
-def serving(command: Sequence[str], *, folder: Path, env: Mapping[str, str], log: Path, ready: str = "/health/") -> Iterator[App]:
+def serving(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    env: Mapping[str, str],
+    log: Path,
+    ready: str = "/health/",
+    port: int | None = None,
+) -> Iterator[App]:
     """Runs a server until the block ends, then ends it with SIGTERM and waits for it.
 
     Args:
-        command: `{port}` stands for a free port.
-        ready: a path that answers once the server is up; empty for any connection.
+        command: `{port}` stands for the port.
+        ready: a path that answers once the server is up.
+        port: None for a free one.
     """
-    (port,) = free_ports(1)
+    port = port or free_ports(1)[0]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [part.format(port=port) for part in command], cwd=folder, env=dict(env), stdout=output, stderr=subprocess.STDOUT

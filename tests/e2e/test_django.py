@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.serving import BIN, LAUNCHER, Answer, Asked, ask_all, environment, finished, serving
+from tests.server_process import free_ports
 from tests.services import PostgresServer, RedisServer, Upstream
 from timetracer.cassette.model import Cassette
 from timetracer.cassette.store import find_cassettes, read_cassette
@@ -84,11 +85,11 @@ def comparable(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
     return answer.status, [(k, v) for k, v in answer.headers if k.lower() not in VOLATILE], answer.body
 
 
-def run(command: list[str], env: dict[str, str], mode: str, folder: Path, name: str, asked: list[Asked]) -> list[Answer]:
-    """Serves the shop in one mode and asks it everything, eight at a time."""
+def run(command: list[str], env: dict[str, str], mode: str, folder: Path, asked: list[Asked], port: int) -> list[Answer]:
+    """Serves the shop in one mode and asks it everything, eight at a time; it calls itself, so the port is part of it."""
     env = {**env, "TIMETRACER_MODE": mode, "TIMETRACER_CASSETTE_DIR": str(folder)}
     command = [part.replace("{python}", str(BIN / "python")) for part in command]
-    with serving(command, folder=SHOP, env=env, log=folder.parent / f"{name}.log") as app:
+    with serving(command, folder=SHOP, env=env, log=folder.parent / f"{mode}.log", port=port) as app:
         return ask_all(app.port, asked, 8)
 
 
@@ -114,13 +115,17 @@ def test_fifty_requests_replay_byte_for_byte_with_nothing_running(
     """Fifty parallel requests are recorded; with every server stopped they are answered alike, byte for byte."""
     folder = tmp_path / "cassettes"
     asked = questions()
-    live = run(command, {**shop, **more}, "record", folder, "record", asked)
+    (port,) = free_ports(1)
+    live = run(command, {**shop, **more}, "record", folder, asked, port)
+    for question, answer in zip(asked, live, strict=True):
+        expected_status = 500 if "/fail/" in question.path else 201 if question.path.startswith("/orders/?") else 200
+        assert answer.status == expected_status, f"{question.path}: {answer}"
     cassettes = recorded(folder)
     targets = sorted(c.inbound.target for c in cassettes if c.inbound)
     expected = sorted([a.path for a in asked] + [f"/orders/{n + 11}/" for n in range(5)])
     assert targets == expected, (tmp_path / "record.log").read_text()
     everything_gone()
-    again = run(command, {**shop, **more}, "replay", folder, "replay", asked)
+    again = run(command, {**shop, **more}, "replay", folder, asked, port)
     log = (tmp_path / "replay.log").read_text()
     for question, first, second in zip(asked, live, again, strict=True):
         assert comparable(second) == comparable(first), f"{question.method} {question.path}\n{log}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import msgspec
+
 from timetracer.cassette.model import Body, Cassette, Event
 from timetracer.engine.guard import say_once
 from timetracer.engine.matching import Index, masked
@@ -105,6 +107,22 @@ class Library:
     def known(self, plugin: Plugin) -> list[Event]:
         """Returns what any cassette knows of the plugin's connections."""
         return self.shared.get(plugin.name, [])
+
+
+def joined(cards: list[Card], ignore: frozenset[str] = frozenset()) -> Card | None:
+    """Returns what several processes recorded outside any inbound call as one card, oldest first; None for no card."""
+    if len(cards) < 2:
+        return cards[0] if cards else None
+    cards = sorted(cards, key=lambda each: each.cassette.trace.start)
+    events = [event for each in cards for event in each.cassette.events]
+    whole = Cassette(
+        trace=cards[0].cassette.trace,
+        events=[msgspec.structs.replace(event, eid=number) for number, event in enumerate(events)],
+        shared={f"{n}-{key}": event for n, each in enumerate(cards) for key, event in each.cassette.shared.items()},
+        draws=[draw for each in cards for draw in each.cassette.draws],
+        replacements=sorted({text for each in cards for text in each.cassette.replacements}),
+    )
+    return card(f"{cards[0].name} and {len(cards) - 1} more", whole, cards[0].raw, ignore)
 
 
 def name_of(path: Path) -> str:

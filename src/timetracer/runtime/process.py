@@ -19,7 +19,7 @@ from timetracer.engine.fence import Fence, raise_fence
 from timetracer.engine.guard import guard
 from timetracer.engine.playing import Card, Choice, Playing, Rules
 from timetracer.engine.recording import Recording, Terms
-from timetracer.engine.selection import Library
+from timetracer.engine.selection import Library, joined
 from timetracer.engine.sessions import SESSIONS
 from timetracer.runtime import libraries
 from timetracer.runtime.pipeline import Pipeline, read_library
@@ -143,7 +143,9 @@ def _start_recording(state: Started) -> None:
 
 def process_session(terms: Terms) -> Recording:
     """Returns the session of calls that belong to no inbound call. Full, it makes room for the next one."""
-    return Recording(terms, trace_id=_ids.getrandbits(128), root_id=_ids.getrandbits(64), turn_over=_turn_over)
+    session = Recording(terms, trace_id=_ids.getrandbits(128), root_id=_ids.getrandbits(64), turn_over=_turn_over)
+    session.hold()  # spans come and go in it; it ends with the process
+    return session
 
 
 def _turn_over(full: Recording) -> None:
@@ -175,14 +177,16 @@ def _start_replay(state: Started) -> None:
     prepare(config)
     clock.install()
     rules = rules_of(config, state.library)
-    state.process = Playing(rules, Choice(_process_cards(state.library), state.library.looked_in))
+    state.process = Playing(rules, Choice(_process_cards(state.library, frozenset(config.match_ignore)), state.library.looked_in))
+    state.process.hold()
     SESSIONS.arm(admission=ReplayAdmission(rules, state.library), process=state.process, orphan=None)
     state.fence = raise_fence(everywhere=True)
 
 
-def _process_cards(library: Library) -> list[Card]:
-    """Returns what answers calls outside any inbound call: the process's cassette, or the only one there is."""
-    return library.processes[:1] or (library.cards if library.single else [])
+def _process_cards(library: Library, ignore: frozenset[str]) -> list[Card]:
+    """Returns what answers calls outside any inbound call: the processes' cassettes, or the only one there is."""
+    whole = joined(library.processes, ignore)
+    return [whole] if whole is not None else library.cards if library.single else []
 
 
 # ------------------------------------------------------------------------------------------------ both

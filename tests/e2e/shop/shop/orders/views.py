@@ -34,7 +34,7 @@ def _price(item):
     found = cache.get(f"price:{item}")
     if found is None:
         answer = httpx.get(f"{settings.UPSTREAM}/echo", params={"item": item}, timeout=10)
-        found = len(answer.json()["path"]) * 100
+        found = len(answer.json()["target"]) * 100
         cache.set(f"price:{item}", found, 60)
     return found
 
