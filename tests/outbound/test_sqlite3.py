@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,9 @@ def test_backup_is_refused_clearly(tmp_path: Path) -> None:
         source.backup(target)
         source.close()
         target.close()
-    with timetracer.replay(tmp_path / "c.json"):
-        source = sqlite3.connect(tmp_path / "a.db")
-        with pytest.raises(timetracer.ReplayError, match="not recorded in full"):
-            source.backup(source)
-        source.close()
+    found = pytest.raises(timetracer.ReplayError, match="not recorded in full")
+    with found, timetracer.replay(tmp_path / "c.json"), closing(sqlite3.connect(tmp_path / "a.db")) as source:
+        source.backup(source)
 
 
 def test_a_live_connection_may_be_used_in_a_replay(tmp_path: Path) -> None:
