@@ -1,13 +1,12 @@
 """The fence: refuses every connection that a replay must not make, and names the library that tried.
 
 It stands on CPython's audit events of `socket`, so nothing has to be wrapped and no library can hold an unwrapped
-function. What connects in C (libpq, gRPC) raises no event. Let through are OpenTelemetry's exporters, the calls of live
-plugins, allowed hosts and paths; servers listen and accept as ever.
+function. What connects in C (libpq, gRPC, librdkafka) raises no event; of event loops see `fence_loops`. Let through
+are OpenTelemetry's exporters, the calls of live plugins, allowed hosts and paths; servers listen and accept as ever.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import ipaddress
 import os
@@ -22,6 +21,7 @@ from typing import Any
 
 from opentelemetry import context
 
+from timetracer.engine import fence_loops
 from timetracer.engine.recorder import LIVE
 from timetracer.engine.sessions import SESSIONS, SILENT_KEY
 from timetracer.errors import NetworkBlocked
@@ -35,7 +35,7 @@ _ASKS_ITS_OWN_ADDRESS = "werkzeug.serving"  # `get_interface_ip` connects a UDP 
 _SUPPRESSED = (context._SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation")  # of exporters; of instrumentors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Fence:
     """One fence that stands. As a context manager it is lowered at the end of the block.
 
@@ -81,9 +81,9 @@ _asking = threading.local()
 def raise_fence(
     *, everywhere: bool, allowed_hosts: Iterable[str] = (), why: str = "a replay connects to nothing"
 ) -> Fence:
-    """Refuses connections from now on, until the fence that is returned is lowered. Several may stand at once.
+    """Refuses connections from now on, until the fence that is returned is lowered.
 
-    One that is equal to a fence that stands is that fence: raise one for each replay, and it costs nothing more.
+    Several may stand at once (replays in two threads), and a connection has to pass all of them.
 
     Args:
         everywhere: for the whole process; otherwise only for code whose current session is a replay.
@@ -94,9 +94,6 @@ def raise_fence(
     _install()
     fence = Fence(everywhere=everywhere, hosts=tuple(allowed_hosts), why=why)
     with _lock:
-        standing = next((each for each in _fences if each == fence), None)
-        if standing is not None:
-            return standing
         _fences = (*_fences, fence)
     return fence
 
@@ -124,7 +121,7 @@ def allow_path(path: str | os.PathLike[str]) -> None:
 def _install() -> None:
     # An audit hook cannot be taken away: there is one, which returns at once while no fence stands.
     sys.addaudithook(_hook)
-    asyncio.base_events.BaseEventLoop.getaddrinfo = _resolving_here(asyncio.base_events.BaseEventLoop.getaddrinfo)  # type: ignore[method-assign]
+    fence_loops.install(_check_name, _check_place, _check_path)
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
@@ -132,50 +129,45 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         _check(event, args)
 
 
-def _resolving_here(real: Any) -> Any:
-    """Asks in the caller's context: asyncio resolves names in a thread, which has none."""
-
-    @functools.wraps(real)
-    async def getaddrinfo(self: Any, host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-        if _fences:
-            _check("socket.getaddrinfo", (host, port))
-        return await real(self, host, port, *args, **kwargs)
-
-    return getaddrinfo
-
-
 def _check(event: str, args: tuple[Any, ...]) -> None:
     if event in _RESOLVING:
-        host, port = _text(args[0]), args[1] if len(args) > 1 else None
-        for fence in _fences:
-            _remember(fence, host, port)
-        if _is_local_name(host) or _is_asyncio_resolver():
-            return
-    else:
-        place = _place(args[0], args[1])
-        if place is None:
-            return
-        host, port = place
+        _check_name(args[0], args[1] if len(args) > 1 else None)
+        return
+    sock, address = args[0], args[1]
+    if sock.family == getattr(socket, "AF_UNIX", None):
+        _check_path(address)
+    elif sock.family in _REACHING_OUT and address is not None:
+        _check_place(address[0], address[1], sock if event == "socket.connect" else None)
+
+
+def _check_name(name: Any, port: object) -> None:
+    """Before a name is resolved."""
+    host = _text(name)
+    for fence in _fences:
+        _remember(fence, host, port)
+    if not _is_local_name(host) and not _is_asyncio_resolver():
+        _check_place(host, port)
+
+
+def _check_path(path: Any) -> None:
+    """Before a unix socket is connected; multiprocessing's own (managers, forkserver, shared handles) are let be."""
+    place = os.fsdecode(path)
+    if place not in _paths and "/pymp-" not in place:
+        _check_place(place, None)
+
+
+def _check_place(host: Any, port: object, sock: Any = None) -> None:
+    """Before a host or path is reached; `sock` is what would be connected."""
+    host = _text(host)
     for fence in _fences:
         if not _concerns(fence) or fence.allows(host, port):
             continue
-        if event == "socket.connect":
-            if _is_own_address_question(args[0]):
+        if sock is not None:
+            if _is_own_address_question(sock):
                 return
-            if args[0].type == socket.SOCK_STREAM and args[0].family in _REACHING_OUT:
-                args[0].close()  # its owner closes it on an OSError only (`socket.create_connection`)
+            if sock.type == socket.SOCK_STREAM:
+                sock.close()  # its owner closes it on an OSError only (`socket.create_connection`)
         _refuse(fence, host, port)
-
-
-def _place(sock: Any, address: Any) -> tuple[str, object] | None:
-    """Returns host and port, or path, of an address to reach; None where nothing outside would be."""
-    if sock.family == getattr(socket, "AF_UNIX", None):
-        path = os.fsdecode(address)
-        inside = path in _paths or "/pymp-" in path  # multiprocessing's own: managers, forkserver, shared handles
-        return None if inside else (path, None)
-    if sock.family not in _REACHING_OUT or address is None:
-        return None
-    return str(address[0]), address[1]
 
 
 def _concerns(fence: Fence) -> bool:
@@ -186,11 +178,13 @@ def _concerns(fence: Fence) -> bool:
     silent: Any = here.get(SILENT_KEY)
     if silent is not None and LIVE in silent:
         return False
-    return fence.everywhere or getattr(SESSIONS.current(), "fenced", False)
+    return fence.everywhere or bool(getattr(SESSIONS.current(), "fenced", False))
 
 
 def _text(host: Any) -> str:
-    return host.decode("ascii", "replace") if isinstance(host, (bytes, bytearray)) else str(host or "")
+    if isinstance(host, (bytes, bytearray)):
+        return host.decode("ascii", "replace")
+    return "" if host is None else str(host)
 
 
 def _is_local_name(host: str) -> bool:

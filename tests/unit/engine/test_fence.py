@@ -196,11 +196,15 @@ def test_what_was_refused_is_kept_on_the_session(port: int) -> None:
     assert session.marks.misses == [refused.value]
 
 
-def test_equal_fences_are_one() -> None:
-    """Each replay raises the fence, and a thousand replays cost what one does."""
+def test_two_replays_lower_their_own_fences(port: int) -> None:
+    """The first of two concurrent replays to end leaves the other one fenced."""
     first = fence.raise_fence(everywhere=False)
-    assert fence.raise_fence(everywhere=False) is first
+    second = fence.raise_fence(everywhere=False)
     first.lower()
+    first.lower()
+    with current(playing()), pytest.raises(NetworkBlocked):
+        connect(port)
+    second.lower()
     assert not fence.is_raised()
 
 
@@ -212,3 +216,26 @@ def test_a_fence_that_is_down_costs_next_to_nothing(port: int) -> None:
         for _ in range(10_000):
             fence._hook("socket.connect", (sock, ("127.0.0.1", port)))
         assert (time.perf_counter() - started) / 10_000 < 2e-6
+
+
+def test_uvloop_is_fenced_as_well(port: int, tmp_path: Path) -> None:
+    """uvloop connects in C, where no audit event tells of it."""
+    import uvloop
+
+    async def reach() -> None:
+        loop = asyncio.get_running_loop()
+        for attempt in (
+            lambda: loop.create_connection(asyncio.Protocol, "127.0.0.1", port),
+            lambda: loop.create_connection(asyncio.Protocol, "localhost", port),
+            lambda: loop.create_unix_connection(asyncio.Protocol, str(tmp_path / "s")),
+            lambda: loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=("127.0.0.1", port)),
+            lambda: loop.getaddrinfo("db.example", 5432),
+        ):
+            with pytest.raises(NetworkBlocked):
+                await attempt()
+        with silenced(frozenset({LIVE})):
+            transport, _ = await loop.create_connection(asyncio.Protocol, "127.0.0.1", port)
+            transport.close()
+
+    with fence.raise_fence(everywhere=True), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(reach())
