@@ -121,12 +121,13 @@ def _as_text(data: bytes, body: Body) -> None:
     body.base64 = base64.b64encode(data).decode()
 
 
-def unpack(body: Body, side_files: ReadSideFile | None = None) -> list[bytes]:
+def unpack(body: Body, side_files: ReadSideFile | None = None, *, recoding: bool = True) -> list[bytes]:
     """Returns the chunks of a body as the app read them.
 
     Args:
         body: as written, or with `raw`.
         side_files: reads a side file; not needed for a cassette that `store.read_cassette` read.
+        recoding: puts a content coding on again that was taken off.
 
     Raises:
         CassetteCorrupt: the body is in no form, or a side file is not the one that was written.
@@ -134,7 +135,7 @@ def unpack(body: Body, side_files: ReadSideFile | None = None) -> list[bytes]:
     if body.raw is not None:
         return body.raw
     data = _bytes(body, side_files)
-    if body.encoding:
+    if body.encoding and recoding:
         data = recode(data, body.encoding)
     return _split(data, body.chunks)
 

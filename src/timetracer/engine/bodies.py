@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -12,7 +14,7 @@ from timetracer import values
 from timetracer.cassette.model import Body, Items
 from timetracer.engine.measures import MEASURES
 from timetracer.errors import Exhausted
-from timetracer.plugin import BodyEnd, Headers, Value
+from timetracer.plugin import BodyEnd, Value
 
 
 class Budget(Protocol):
@@ -76,13 +78,17 @@ class Copy:
         """Why this cannot be given back in full, or None."""
         return f"body over the limit: {self.size} bytes kept" if self.overflow else None
 
-    def body(self, encoding: str | None = None) -> Body | None:
-        """The copied bytes as a cassette's body, still raw; None for none at all. `encoding` is their content coding."""
-        if not self.items and self.end in ("complete", None) and not self.overflow:
+    def body(self, *, unread: bool = False) -> Body | None:
+        """The copied bytes as a cassette's body, still raw; None for none at all.
+
+        Args:
+            unread: a body that nobody began to read is noted as such.
+        """
+        if not self.items and not self.overflow and (self.end == "complete" or (self.end is None and not unread)):
             return None
         error = None if self.error is None else values.encode(self.error)
         chunks = [c.encode() if isinstance(c, str) else c for c in self.items]
-        return Body(raw=chunks, encoding=encoding, end=self._end(), error=error)
+        return Body(raw=chunks, end=self._end(), error=error)
 
     def rows(self) -> Items:
         """The copied items as a cassette's items."""
@@ -170,21 +176,47 @@ class CopyingStream:
 
 
 class Recorded:
-    """A recorded body or sequence of rows as a `Source`: item by item, then what ended it."""
+    """A recorded body or sequence of rows as a `Source`: item by item, then what ended it.
 
-    def __init__(self, items: list[Value], end: BodyEnd, error: BaseException | None, pause: Callable[[], None]) -> None:
-        self._items, self.end, self._error, self._at, self._pause = items, end, error, 0, pause
+    Args:
+        gaps: seconds to wait before each item; none for no waiting.
+        linger: seconds to wait to be cancelled, where a cancellation ended it.
+    """
+
+    def __init__(
+        self,
+        items: list[Value],
+        end: BodyEnd = "complete",
+        error: BaseException | None = None,
+        *,
+        gaps: Sequence[float] = (),
+        linger: float = 1.0,
+    ) -> None:
+        self._items, self.end, self._error, self._at = items, end, error, 0
+        self._gaps, self._linger = gaps, linger
+
+    def _next(self) -> tuple[float, Value]:
+        gap = self._gaps[self._at] if self._at < len(self._gaps) else 0.0
+        self._at += 1
+        return gap, self._items[self._at - 1]
 
     def __iter__(self) -> Iterator[Value]:
         while self._at < len(self._items):
-            self._at += 1
-            self._pause()
-            yield self._items[self._at - 1]
+            gap, item = self._next()
+            if gap:
+                time.sleep(gap)
+            yield item
         self._stop()
 
     async def __aiter__(self) -> AsyncIterator[Value]:
-        for item in self:
+        while self._at < len(self._items):
+            gap, item = self._next()
+            if gap:
+                await asyncio.sleep(gap)
             yield item
+        if isinstance(self._error, asyncio.CancelledError):
+            await asyncio.sleep(self._linger)
+        self._stop()
 
     def read(self) -> bytes:
         """Returns all that is left as one piece."""
@@ -198,11 +230,6 @@ class Recorded:
                 f"the app read {len(self._items)} pieces of this body when it was recorded, and now asks for more",
                 reason="already consumed",
             )
-
-
-def coding_of(headers: Headers) -> str | None:
-    """Returns the content coding that headers name."""
-    return next((value for name, value in headers if name.lower() == "content-encoding"), None)
 
 
 def drain(source: Iterable[Any]) -> bytes:

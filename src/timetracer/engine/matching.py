@@ -118,6 +118,7 @@ class Index:
         self.replacements = frozenset(cassette.replacements)
         self.entries: list[Entry] = []
         self.exact: dict[str, list[Entry]] = {}
+        self.cut_short: dict[str, list[Entry]] = {}  # the upload was not read to its end: without its body
         self.by_mask: dict[str, list[Entry]] = {}
         self.wild: dict[tuple[str, str, str], list[Entry]] = {}
         self._body_of = body_of
@@ -133,7 +134,17 @@ class Index:
     def _add(self, event: Event) -> None:
         entry = Entry(event, self._text(event))
         self.entries.append(entry)
-        self.exact.setdefault(entry.text, []).append(entry)
+        sent = event.request.body
+        if sent is None or sent.end == "complete":
+            self.exact.setdefault(entry.text, []).append(entry)
+        else:
+            s = event.signature
+            bodiless = question(s.lib, event.type, s.method, s.url, s.fields, b"", self.ignore)
+            self.cut_short.setdefault(bodiless, []).append(entry)
+
+    def began_with(self, entry: Entry, body: bytes) -> bool:
+        """Whether what was sent before the call ended is the beginning of `body`."""
+        return body.startswith(self._body_of(entry.event))
 
     def masks(self) -> dict[str, list[Entry]]:
         """Returns the entries by masked question; built when the first call has no exact match."""
@@ -261,6 +272,18 @@ class Matcher:
             if recorded != live:
                 self.live[recorded] = live
                 self.recorded[live] = recorded
+
+    def find_cut_short(self, bodiless: str, body: bytes, lane: str) -> Found | None:
+        """Finds and uses up an event whose upload ended early; the question is without its body."""
+        entries = self.index.cut_short.get(bodiless)
+        if entries is None:
+            return None
+        queue = self._queue("cut short", bodiless, entries)
+        entry = queue.first(lane, self.used, lambda e: self.index.began_with(e, body))
+        if entry is None:
+            return None
+        self.used.add(entry.event.eid)
+        return Found(entry.event, "exact")
 
     def exhausted(self, text: str) -> bool:
         """Whether the question was recorded, and every answer to it was given."""

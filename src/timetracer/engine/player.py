@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from timetracer import values
@@ -41,8 +41,8 @@ class Deck(Protocol):
     def raw(self, body: Body) -> list[bytes]:
         """Returns the chunks of a recorded body."""
 
-    def paced(self) -> Callable[[], None]:
-        """Returns what is done before each chunk of a recorded stream."""
+    def gaps(self, body: Body) -> Sequence[float]:
+        """Returns the seconds to wait before each chunk of a recorded body."""
 
 
 class Player:
@@ -64,7 +64,7 @@ class Player:
         sent = (yield Drain(body.source)) if isinstance(body, Upload) else body or b""
         event = self._find(plugin, request, sent)
         if event is None:
-            return role.decode(call, Reply(request.courtesy[0], None, (), _nothing(), _nothing()))
+            return role.decode(call, Reply(request.courtesy[0], None, (), Recorded([]), Recorded([])))
         if event.result.cancelled:
             yield Linger((event.duration_ms or 0) / 1000 + 1)
         self._raise_recorded(plugin, call, event)
@@ -148,25 +148,27 @@ class Player:
         result = event.result
         live = self.deck.live
         headers = [(k, v) for k, v in result.headers]
-        body = self._body(result.body)
+        body = self._body(result.body, event)
         if live:
             headers = [(k, str(swap_data(v, live))) for k, v in headers]
+        if result.body is not None and (live or result.body.encoding):
+            headers = _of_length(headers, self.deck.raw(result.body), live)
         return Reply(self._value(result.value), result.status, headers, body, self._rows(result.items))
 
-    def _body(self, body: Body | None) -> Recorded:
+    def _body(self, body: Body | None, event: Event) -> Recorded:
         if body is None:
-            return _nothing()
+            return Recorded([])
         chunks = self.deck.raw(body)
         if self.deck.live:
             chunks = [swap_bytes(c, self.deck.live) for c in chunks]
         error = None if body.error is None else self._value(body.error)
-        return Recorded(list(chunks), body.end, error, self.deck.paced())
+        return Recorded(list(chunks), body.end, error, gaps=self.deck.gaps(body), linger=(event.duration_ms or 0) / 1000 + 1)
 
     def _rows(self, items: Items | None) -> Recorded:
         if items is None:
-            return _nothing()
+            return Recorded([])
         error = None if items.error is None else self._value(items.error)
-        return Recorded([self._value(v) for v in items.values], items.end, error, _at_once)
+        return Recorded([self._value(v) for v in items.values], items.end, error)
 
     def _value(self, data: Any) -> Value:
         if data is None:
@@ -223,9 +225,7 @@ class Asked:
         yield  # a core like every other, with nothing to wait for
 
 
-def _at_once() -> None:
-    """No pause between chunks."""
-
-
-def _nothing() -> Recorded:
-    return Recorded([], "complete", None, _at_once)
+def _of_length(headers: list[tuple[str, str]], chunks: list[bytes], live: dict[str, str]) -> list[tuple[str, str]]:
+    """Returns the headers with the length that the body has now: coded anew, or with other values in it."""
+    length = str(sum(len(swap_bytes(chunk, live)) for chunk in chunks))
+    return [(name, length if name.lower() == "content-length" else value) for name, value in headers]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -235,6 +235,8 @@ class Playing:
                     if entry is not None:
                         return entry.event
                 found = matcher.find(text, (plugin.name, request.type, request.method), lane)
+                if found is None and isinstance(request.body, Upload):
+                    found = matcher.find_cut_short(matcher.text(plugin, request, fields, b""), body, lane)
                 if found is not None:
                     MEASURES.hits += 1
                     self.marks.matches.append(self._mark(plugin, request, found.event.eid, found.step))
@@ -305,9 +307,9 @@ class Playing:
         card = self.card
         return card.raw(body) if card is not None else []
 
-    def paced(self) -> Callable[[], None]:
-        """Returns what is done before each chunk of a recorded stream."""
-        return lambda: None
+    def gaps(self, body: Body) -> Sequence[float]:
+        """Returns the seconds to wait before each chunk of a recorded body."""
+        return ()
 
     def draw(self, source: str, drawn: Any) -> Any:
         """Returns what the app drew when it was recorded; what it draws now where nothing is left."""

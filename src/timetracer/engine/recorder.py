@@ -14,7 +14,7 @@ from opentelemetry import trace
 
 from timetracer import values
 from timetracer.cassette import model
-from timetracer.engine.bodies import Budget, Copy, CopyingStream, coding_of
+from timetracer.engine.bodies import Budget, Copy, CopyingStream
 from timetracer.engine.drivers import REAL, Core
 from timetracer.engine.guard import guard
 from timetracer.engine.lanes import current_lane
@@ -202,7 +202,7 @@ class Take:
                 status=self.status,
                 headers=list(self.response_headers),
                 value=self._encoded("answer", lambda: values.encode(self.value), None),
-                body=None if self.response_body is None else self.response_body.body(coding_of(self.response_headers)),
+                body=None if self.response_body is None else self.response_body.body(),
                 items=None if self.response_items is None else self._encoded("rows", self.response_items.rows, None),
                 replies=None if self.replies is None else self._encoded("answers", self._encoded_replies, []),
                 error=self._encoded("error", lambda: None if self.error is None else values.encode(self.error), None),
@@ -227,7 +227,7 @@ class Take:
 
     def _sent_body(self) -> model.Body | None:
         if self.upload is not None:
-            return self.upload.body(coding_of(self.request.headers))
+            return self.upload.body(unread=True)
         body = self.request.body
         return model.Body(raw=[body]) if isinstance(body, bytes) and body else None
 

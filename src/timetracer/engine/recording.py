@@ -14,7 +14,7 @@ from typing import Any
 
 from timetracer import values
 from timetracer.cassette import model
-from timetracer.engine.bodies import Budget, Copy, CopyingStream, coding_of
+from timetracer.engine.bodies import Budget, Copy, CopyingStream
 from timetracer.engine.guard import guard, say_once
 from timetracer.engine.lanes import current_lane
 from timetracer.engine.measures import MEASURES
@@ -317,7 +317,7 @@ class Guest:
         result = model.Result(status=self.status, headers=list(self.headers))
         why: list[str] = []
         if self.response_body is not None:
-            result.body = self.response_body.body(coding_of(self.headers))
+            result.body = self.response_body.body()
             why += [self.response_body.why_incomplete or ""]
         if self.sent_body is not None:
             why += [self.sent_body.why_incomplete or ""]
@@ -344,7 +344,7 @@ class Guest:
 
     def _sent(self) -> model.Body | None:
         if self.sent_body is not None:
-            return self.sent_body.body(coding_of(self._inbound.headers))
+            return self.sent_body.body()
         body = self._inbound.body
         return model.Body(raw=[body]) if isinstance(body, bytes) and body else None
 

@@ -18,6 +18,9 @@ from timetracer.engine.sessions import SESSIONS
 from timetracer.errors import ConfigError
 from timetracer.plugin import Call, Patch, Plugin
 
+_Proxy: type = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
+"""What OTel's wrappers are: wrapt 2 has a base class for them, wrapt 1 has not."""
+
 
 @dataclass(slots=True)
 class Installed:
@@ -89,7 +92,7 @@ def _apply(state: Installed, patch: Patch) -> None:
         if patch.since is None:
             state.missing.append(patch.target)
         return
-    if isinstance(present, wrapt.ObjectProxy):
+    if isinstance(present, _Proxy):
         _slide_beneath(state, patch, present, in_class=bool(outer))
         return
     own = name in vars(owner)
@@ -108,7 +111,7 @@ def _apply(state: Installed, patch: Patch) -> None:
 
 def _slide_beneath(state: Installed, patch: Patch, outer: Any, *, in_class: bool) -> None:
     """Goes beneath a wrapper that was there first, so that its span is current in ours and is made in replay, too."""
-    while isinstance(outer.__wrapped__, wrapt.ObjectProxy):
+    while isinstance(outer.__wrapped__, _Proxy):
         outer = outer.__wrapped__
     real = outer.__wrapped__
     outer.__wrapped__ = wrap(state, patch, real, in_class=in_class)

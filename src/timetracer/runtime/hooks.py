@@ -7,7 +7,7 @@ import sys
 from timetracer.config import TraceConfig
 from timetracer.engine.guard import say_once
 from timetracer.errors import TimetracerError
-from timetracer.runtime import django_settings, process
+from timetracer.runtime import django_settings, process, script
 
 
 def pre_instrument() -> None:
@@ -33,6 +33,7 @@ def post_instrument() -> None:
     _use_django_settings()
     if process.armed():
         process.settle()
+        script.begin()
 
 
 def _use_django_settings() -> None:

@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 GROUP = "timetracer_plugin"
 INBOUND = ("django", "flask", "litestar", "starlette")
 """Frameworks whose inbound calls are seen without a line in the app; `timetracer.inbound.<name>` has `install(door)`."""
-_INSTRUMENTOR_OF = {"aiohttp": "aiohttp-client", "botocore": "botocore"}
-_MODULE_OF = {"http_client": "http.client"}
+_INSTRUMENTOR_OF = {"aiohttp": "aiohttp-client", "http_client": "urllib"}
+_MODULE_OF = {"http_client": "urllib.request"}
 
 
 def discovered() -> dict[str, EntryPoint]:

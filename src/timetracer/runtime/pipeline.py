@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from timetracer import telemetry
-from timetracer.cassette import bodies, format, store
+from timetracer.cassette import bodies, coded, format, store
 from timetracer.cassette.model import Body, Cassette
 from timetracer.cassette.writer import Writer
 from timetracer.config import TraceConfig
@@ -74,10 +74,12 @@ class Pipeline:
         """
         limit = self.config.inline_body_kb * 1024
         large = [sum(map(len, body.raw or ())) > limit for body in bodies.each(cassette)]
+        coded_before = coded.opened(cassette)
         hidden = self.secrets.hidden(cassette)
+        coded.closed(hidden.cassette, coded_before, hidden.body)
         for body, is_large in zip(bodies.each(hidden.cassette), large, strict=True):
-            if is_large:
-                body.raw = bodies.unpack(body)
+            if is_large and body.raw is None:
+                body.raw = bodies.unpack(body, recoding=False)
 
         def dump(written: Cassette) -> bytes:
             return hidden.everywhere(format.dump(written))
