@@ -20,12 +20,14 @@ from timetracer.config import parsing
 from timetracer.config.parsing import PLUGIN_KINDS, Parser
 from timetracer.errors import ConfigError
 
-__all__ = ["PLUGIN_KINDS", "TraceConfig"]
+__all__ = ["PLUGIN_KINDS", "SCRIPT_MARK", "TraceConfig", "environment", "taken"]
 
 T = TypeVar("T")
 _DEFAULT_DIR = "./cassettes"
 _TRACE_ID_BITS = 56  # https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
 _LEFT_ALONE = "TIMETRACER_TEST_"  # the project's own tests
+SCRIPT_MARK = "_TIMETRACER_SCRIPT"
+"""Set by `timetracer run` alone, for the process that it starts; no setting."""
 
 
 # ------------------------------------------------------------------------------------------------ the table
@@ -289,3 +291,16 @@ def _covers(pattern: str, path: str) -> bool:
     if any(special in pattern for special in "*?["):
         return fnmatchcase(path, pattern)
     return path == pattern or path.startswith(pattern.rstrip("/") + "/")
+
+
+# ------------------------------------------------------------------------------------------------ the environment
+
+
+def environment() -> dict[str, str]:
+    """Returns a copy of the process's environment, to be shown or handed to a child."""
+    return dict(os.environ)
+
+
+def taken(name: str) -> str | None:
+    """Takes a variable out of the process's environment, so that no child inherits it, and returns its value."""
+    return os.environ.pop(name, None)
