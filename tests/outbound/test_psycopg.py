@@ -36,5 +36,9 @@ def test_replay_equals_live(recordings: Recordings, variant: Variant) -> None:
 def test_a_changed_statement_is_refused(recordings: Recordings) -> None:
     """A statement with another parameter than recorded gets no answer."""
     where = recordings[False].addresses["postgres"]
-    with pytest.raises(timetracer.NoMatch), timetracer.replay(recordings[False].cassette), psycopg.connect(where) as conn:
+    with (
+        pytest.raises(timetracer.NoMatch),
+        timetracer.replay(recordings[False].cassette),
+        psycopg.connect(where) as conn,
+    ):
         conn.execute("select %s::int * 10", (99,))

@@ -47,12 +47,14 @@ class Peer:
 
     Args:
         settings: the parameter statuses that the server reports.
+        address: where the server is that this one stands for.
     """
 
     _numbers = count(1)
     _open: ClassVar[dict[int, Peer]] = {}
 
-    def __init__(self, settings: Mapping[str, str]) -> None:
+    def __init__(self, settings: Mapping[str, str], address: Mapping[str, str]) -> None:
+        self.address = address
         self.number = next(self._numbers)
         self.folder = tempfile.mkdtemp(prefix="timetracer-pg-")
         self._conversation = Conversation(settings, self.number)
@@ -66,9 +68,11 @@ class Peer:
         threading.Thread(target=self._run, name=f"timetracer-postgres-{self.number}", daemon=True).start()
 
     @classmethod
-    def numbered(cls, number: int) -> Peer | None:
-        """Returns the open peer of that number, which is its port."""
-        return cls._open.get(number)
+    def of(cls, pgconn: Any) -> Peer | None:
+        """Returns the open peer that libpq is connected to: a peer's number is its port."""
+        number = int(pgconn.port)
+        peer = cls._open.get(number)
+        return peer if peer is not None and pgconn.host == peer.folder.encode() else None
 
     def feed(self, results: Sequence[Result]) -> None:
         """Takes the results of the next statement that will come."""

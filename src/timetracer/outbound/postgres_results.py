@@ -52,6 +52,11 @@ def settings(pgconn: Any) -> dict[str, str]:
     return {name: raw.decode() for name, raw in found if raw is not None}
 
 
+def address(pgconn: Any) -> dict[str, str]:
+    """Returns where the server is, as libpq says it."""
+    return {"host": pgconn.host.decode(), "hostaddr": pgconn.hostaddr.decode(), "port": pgconn.port.decode()}
+
+
 def described(found: Sequence[Any], pgconn: Any) -> Value:
     """Returns the results of one statement as data: one as itself, several in a list."""
     kept = [_described(each, pgconn) for each in found]

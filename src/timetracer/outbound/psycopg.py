@@ -9,7 +9,7 @@ https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_pipeline_base.py 
 https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_copy_base.py (3.1: `copy.py`)
 
 PREPARE and DEALLOCATE belong to the connection: how often it was used before decides on them. A statement is the same
-prepared or not. Not given again: notices, notifications, the address and process id of the server.
+prepared or not. Not given again: notices, notifications, and the process id of the server.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ _CLOSES_STATEMENTS = bool(getattr(sys.modules[_Connection.__module__], "_HAS_SEN
 # ------------------------------------------------------------------------------------------------ connections
 
 
+_ADDRESS = ("host", "hostaddr", "port")
+
+
 def _dsn(call: Call) -> Mapping[str, Any]:
     return conninfo_to_dict(call.arg(0, "conninfo", ""))
 
@@ -74,7 +77,7 @@ def _server(call: Call) -> Request | None:
 
 
 def _settings(call: Call, pgconn: Any) -> Value:
-    return {"settings": results.settings(pgconn)}
+    return {"settings": results.settings(pgconn), "address": results.address(pgconn)}
 
 
 def _connect_to_peer(call: Call, real: Callable[..., Any], known: Value) -> Any:
@@ -84,9 +87,19 @@ def _connect_to_peer(call: Call, real: Callable[..., Any], known: Value) -> Any:
     settings = known["settings"] if known else {**SETTINGS}
     asked |= {"dbname": asked.get("dbname") or "postgres", "user": asked.get("user") or "postgres"}
     own = {"session_authorization": asked["user"], "application_name": asked.get("application_name") or ""}
-    peer = Peer({**settings, **own})
+    peer = Peer({**settings, **own}, _address(_dsn(call), known))
     moved = make_conninfo("", **asked, host=peer.folder, port=peer.number, sslmode="disable", gssencmode="disable")
     return real(moved, **{name: value for name, value in call.kwargs.items() if name != "conninfo"})
+
+
+def _address(asked: Mapping[str, Any], known: Value) -> Mapping[str, str]:
+    return {**(known["address"] if known else {}), **{name: str(asked[name]) for name in _ADDRESS if asked.get(name)}}
+
+
+def _asked_address(call: Call, real: Callable[..., Any], known: Value) -> Any:
+    peer = Peer.of(call.owner.pgconn) if call.arg(0, "name") in _ADDRESS else None
+    found = peer.address.get(call.arg(0, "name")) if peer is not None else None
+    return real(*call.args, **call.kwargs) if found is None else found
 
 
 def _finish(pgconn: Any) -> None:
@@ -221,7 +234,7 @@ def _copy_end(call: Call) -> Request:
 def _answered(link: Callable[[Call], Any], *, running: bool = False) -> Callable[[Call, Sequence[Value]], None]:
     def feed(call: Call, answers: Sequence[Value]) -> None:
         pgconn = link(call)
-        peer = Peer.numbered(int(pgconn.port)) if pgconn.status == pq.ConnStatus.OK else None
+        peer = Peer.of(pgconn) if pgconn.status == pq.ConnStatus.OK else None
         if peer is None:
             return  # a closed connection: the real function says so
         for each in answers:
@@ -296,6 +309,7 @@ def _takes(
     return Patch(target, Receive(link=link, encode=encode, decode=None, idle=idle))
 
 
+_INFO = "psycopg._connection_info:ConnectionInfo"
 _CURSOR = f"{_Cursor.__module__}:{_Cursor.__name__}"
 _SERVER_CURSOR = f"{_ServerCursor.__module__}:{_ServerCursor.__name__}"
 _CONNECTION = f"{_Connection.__module__}:{_Connection.__name__}"
@@ -317,6 +331,8 @@ PLUGIN = Plugin(
         ),
         # https://github.com/psycopg/psycopg/blob/3.3.2/psycopg_pool/psycopg_pool/pool.py#L584
         *(Patch(f"{each}:ConnectionPool.run_task", prepare=_in_this_context) for each in _POOLS),
+        # What `conn.info` and OTel's spans say of the server.
+        Patch(f"{_INFO}._get_pgconn_attr", Open(stand_in=_asked_address, link=_of_connection)),
         _asks(f"{_CURSOR}._execute_send", _statement, _of_cursor),
         _asks(f"{_ClientCursor.__module__}:ClientCursorMixin._execute_send", _statement, _of_cursor),
         _asks(f"{_CURSOR}._send_query_prepared", _prepared, _of_cursor),

@@ -40,7 +40,9 @@ _LITERAL = r"(?:'(?:[^']|'')*'|-?\d+(?:\.\d+)?)"
 _LITERALS = re.compile(rf"(?<= IN \(){_LITERAL}(?:, ?{_LITERAL})+(?=\))")
 _ONE_LITERAL = re.compile(_LITERAL)
 _MARKS = re.compile(
-    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | (?<=\ IN\ \() (?P<list> \? (?:,\ ?\?)+ | \$\d+ (?:,\ ?\$\d+)+ ) (?=\)) | (?P<mark> \? )""",
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*"
+      | (?<=\ IN\ \() (?P<list> \? (?:,\ ?\?)+ | \$\d+ (?:,\ ?\$\d+)+ ) (?=\))
+      | (?P<mark> \? )""",
     re.VERBOSE,
 )
 _WORD = re.compile(r"[A-Za-z]+")
@@ -74,10 +76,14 @@ def statement(sql: str, params: Value, **more: Value) -> Mapping[str, Value]:
         params = list(params)
         for places in _lists(sql):
             if places[-1] < len(params):
-                found = sorted((params[each] for each in places), key=lambda value: (type(value).__name__, repr(value)))
+                found = sorted((params[each] for each in places), key=_order)
                 for place, value in zip(places, found, strict=True):
                     params[place] = value
     return {"sql": sql, "params": params, **more}
+
+
+def _order(value: Value) -> tuple[str, str]:
+    return type(value).__name__, repr(value)
 
 
 @lru_cache(maxsize=512)

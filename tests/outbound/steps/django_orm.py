@@ -19,10 +19,20 @@ def database() -> dict[str, Any]:
     if "STEPS_POSTGRES" not in os.environ:
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": address("sqlite")}
     dsn = dict(part.split("=", 1) for part in address("postgres").split())
-    return {"ENGINE": "django.db.backends.postgresql", "NAME": dsn["dbname"], "USER": dsn["user"], "HOST": dsn["host"], "PORT": dsn["port"]}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": dsn["dbname"],
+        "USER": dsn["user"],
+        "HOST": dsn["host"],
+        "PORT": dsn["port"],
+    }
 
 
-settings.configure(DATABASES={"default": database()}, USE_TZ=True, INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"])
+settings.configure(
+    DATABASES={"default": database()},
+    USE_TZ=True,
+    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],
+)
 django.setup()
 
 from django.contrib.auth.models import Group, Permission, User  # noqa: E402
@@ -147,7 +157,10 @@ def follows_relations() -> object:
     group.permissions.set(Permission.objects.order_by("id")[:3])
     user.groups.add(group)
     found = User.objects.prefetch_related("groups__permissions").get(username="u")
-    return [[p.codename for g in found.groups.all() for p in g.permissions.all()], User.objects.filter(groups__name="g").count()]
+    return [
+        [p.codename for g in found.groups.all() for p in g.permissions.all()],
+        User.objects.filter(groups__name="g").count(),
+    ]
 
 
 @steps
@@ -155,7 +168,11 @@ def runs_raw_sql() -> object:
     with connection.cursor() as cursor:
         cursor.execute("select name, price from steps_item where name = %s", ["a"])
         columns = [column[0] for column in cursor.description or ()]
-        return [columns, cursor.fetchall(), [item.name for item in Item.objects.raw("select * from steps_item where id < 3")]]
+        return [
+            columns,
+            cursor.fetchall(),
+            [item.name for item in Item.objects.raw("select * from steps_item where id < 3")],
+        ]
 
 
 @steps

@@ -23,7 +23,12 @@ def connect(**options: Any) -> sqlite3.Connection:
 
 
 def raised(error: sqlite3.Error) -> object:
-    return [type(error).__name__, str(error), getattr(error, "sqlite_errorcode", None), getattr(error, "sqlite_errorname", None)]
+    return [
+        type(error).__name__,
+        str(error),
+        getattr(error, "sqlite_errorcode", None),
+        getattr(error, "sqlite_errorname", None),
+    ]
 
 
 @steps
@@ -51,7 +56,9 @@ def inserts() -> object:
 
 @steps
 def selects() -> object:
-    cur = shared["one"].execute("select id, name, price as p, null, x'00ff', 9007199254740993, 'é☃' from item where name = ?", ["a"])
+    cur = shared["one"].execute(
+        "select id, name, price as p, null, x'00ff', 9007199254740993, 'é☃' from item where name = ?", ["a"]
+    )
     return [cur.description, cur.fetchall(), cur.fetchall(), cur.fetchone(), cur.rowcount]
 
 
@@ -73,7 +80,21 @@ def sends_every_type() -> object:
     class Level(enum.IntEnum):
         HIGH = 3
 
-    values = (1, -(2**63), 1.5, float("inf"), "s", "", b"\x00\xff", bytearray(b"ab"), memoryview(b"cd"), None, True, Name("n"), Level.HIGH)
+    values = (
+        1,
+        -(2**63),
+        1.5,
+        float("inf"),
+        "s",
+        "",
+        b"\x00\xff",
+        bytearray(b"ab"),
+        memoryview(b"cd"),
+        None,
+        True,
+        Name("n"),
+        Level.HIGH,
+    )
     query = "select " + ", ".join("?" * len(values)) + ", typeof(?)"
     return shared["one"].execute(query, (*values, "x")).fetchone()
 
@@ -115,7 +136,9 @@ def inserts_until_the_generator_fails() -> object:
 
 @steps
 def fetches_in_parts() -> object:
-    cur = shared["one"].execute("with recursive n(x) as (select 1 union all select x + 1 from n where x < 9) select x from n")
+    cur = shared["one"].execute(
+        "with recursive n(x) as (select 1 union all select x + 1 from n where x < 9) select x from n"
+    )
     seen: list[object] = [cur.fetchone(), cur.fetchmany(2), next(cur)]
     cur.arraysize = 3
     return [*seen, cur.fetchmany(), cur.fetchmany(size=1), list(cur), cur.fetchmany(5), cur.fetchone()]
@@ -151,7 +174,9 @@ def reuses_a_cursor() -> object:
 @steps
 def runs_a_script() -> object:
     conn = shared["one"]
-    cur = conn.executescript("create table if not exists script (x); delete from script; insert into script values (1), (2);")
+    cur = conn.executescript(
+        "create table if not exists script (x); delete from script; insert into script values (1), (2);"
+    )
     return [cur.rowcount, cur.description, conn.in_transaction, conn.execute("select x from script").fetchall()]
 
 
@@ -161,11 +186,21 @@ def makes_rows() -> object:
     conn.row_factory = sqlite3.Row
     row = conn.execute("select 1 as a, 'x' as B").fetchone()
     rows = conn.execute("select name from item where name like 'many%' order by 1").fetchall()
-    conn.row_factory = lambda cursor, row: {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+    conn.row_factory = lambda cursor, row: {
+        column[0]: value for column, value in zip(cursor.description, row, strict=True)
+    }
     made = [*conn.execute("select 1 as a, 'x' as b")]
     cur = conn.cursor()
     cur.row_factory = lambda cursor, row: list(row)
-    seen = [row.keys(), tuple(row), row["b"], type(row).__name__, [r["name"] for r in rows], made, cur.execute("select 5").fetchone()]
+    seen = [
+        row.keys(),
+        tuple(row),
+        row["b"],
+        type(row).__name__,
+        [r["name"] for r in rows],
+        made,
+        cur.execute("select 5").fetchone(),
+    ]
     conn.close()
     return seen
 
@@ -276,7 +311,13 @@ def lets_an_error_out() -> object:
 @steps
 def makes_mistakes() -> object:
     seen = []
-    for sql, params in (("selec 1", ()), ("select ?", ()), ("select 1; select 2", ()), ("select ?", (object(),)), ("select ?", (2**70,))):
+    for sql, params in (
+        ("selec 1", ()),
+        ("select ?", ()),
+        ("select 1; select 2", ()),
+        ("select ?", (object(),)),
+        ("select ?", (2**70,)),
+    ):
         try:
             shared["one"].execute(sql, params)
         except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
