@@ -83,15 +83,17 @@ class _Watch:
     def _arm(self) -> None:
         with _LastWord(self):
             present: Any = sys.modules.get("timetracer.runtime")
-            if present is not None and present.armed():
+            armed = present is not None and present.armed()
+            if armed and self.reason is None:
                 return
-            if self.reason is not None and self.mode != "record":
+            if self.reason is not None and not armed and self.mode != "record":
                 raise self.reason
             if self.reason is not None:
-                _say(f"OpenTelemetry did not start, so there are no spans: {_told(self.reason)}")
+                _say(f"OpenTelemetry did not start in full, so there may be no spans: {_told(self.reason)}")
             from timetracer import runtime
 
-            runtime.pre_instrument()
+            if not armed:
+                runtime.pre_instrument()
             runtime.post_instrument()
             if not runtime.armed() and self.mode != "record":
                 raise RuntimeError("timetracer.runtime did not start")
@@ -111,9 +113,10 @@ class _LastWord:
     ) -> bool:
         if error is None:
             return False
-        if self.watch.mode == "record" and isinstance(error, Exception):
-            _say(f"nothing is recorded, for start-up failed: {_told(error)}")
-            return True
+        if self.watch.mode == "record":
+            if isinstance(error, Exception):
+                _say(f"nothing is recorded, for start-up failed: {_told(error)}")
+            return isinstance(error, Exception)
         _say(f"TIMETRACER_MODE={self.watch.mode}, and start-up failed before any app code ran: {_told(error)}")
         os._exit(_exit_code(error))
 

@@ -266,6 +266,62 @@ def test_an_apps_own_pip_is_app_code(environment: Path, place: Path, upstream: L
     assert (done.returncode, done.stdout, upstream.connections()) == (3, "", 0)
 
 
+EMBEDDED = """
+import sys
+sys.path[:0] = {path!r}
+from timetracer import arming
+arming.arm("replay")  # as the .pth file does; no event announced app code since
+import socket
+socket.create_connection(("127.0.0.1", {port}))
+"""
+
+
+@pytest.mark.parametrize(("cassette", "code", "named"), [("good.json", 1, "NetworkBlocked"), ("no.json", 3, "no.json")])
+def test_an_embedded_interpreter_is_armed_by_its_first_connection(
+    cassette: str, code: int, named: str, environment: Path, place: Path, upstream: Listener
+) -> None:
+    """uWSGI and mod_wsgi run app code without an audit event; not even the first connection gets out."""
+    path = [str(ROOT / "src"), *(path for path in sys.path if path.endswith("-packages"))]
+    command = [str(environment / "python"), "-S", "-c", EMBEDDED.format(path=path, port=upstream.port)]
+    done = run(command, place, **replaying(TIMETRACER_CASSETTE=cassette))
+    assert done.returncode == code, done.stderr
+    assert named in done.stderr
+    assert upstream.connections() == 0
+
+
+SPANS = """
+from opentelemetry import trace
+{setup}
+with trace.get_tracer("app").start_as_current_span("work"), trace.get_tracer("app").start_as_current_span("step"):
+    pass
+"""
+OWN_PROVIDER = """
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+trace.set_tracer_provider(provider)
+"""
+
+
+@pytest.mark.parametrize("sampler", ["always_on", "always_off"])
+@pytest.mark.parametrize("setup", ["", OWN_PROVIDER], ids=["launcher's provider", "app's provider"])
+def test_spans_of_any_provider_are_recorded_whatever_is_exported(
+    setup: str, sampler: str, environment: Path, place: Path
+) -> None:
+    """OTel's sampler decides about the exporters, and only about them."""
+    (place / "app.py").write_text(SPANS.format(setup=setup))
+    command = [str(environment / "python"), "app.py"] if setup else launched(environment, "app.py")
+    variables = {"TIMETRACER_MODE": "record", "OTEL_TRACES_EXPORTER": "console", "OTEL_TRACES_SAMPLER": sampler}
+    done = run(command, place, **variables)
+    assert done.returncode == 0, done.stderr
+    (path,) = (place / "cassettes").rglob("*.json")
+    cassette = msgspec.json.decode(path.read_bytes(), type=model.Cassette)
+    assert [span.name for span in cassette.spans] == ["step", "work"]
+    assert cassette.spans[1].attributes["timetracer.mode"] == "record"
+    assert ('"name": "work"' in done.stdout) == (sampler == "always_on")
+
+
 WSGI = """
 def application(environ, start_response):
     import socket
