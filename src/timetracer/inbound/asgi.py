@@ -87,6 +87,14 @@ def describe(scope: Scope) -> Inbound:
     )
 
 
+def _bodiless(scope: Scope) -> bool:
+    """Whether no body comes, by what HTTP/1 says ahead; the application may then never ask for one."""
+    if not str(scope.get("http_version", "")).startswith("1"):
+        return False
+    ahead = {name.lower(): value for name, value in scope["headers"]}
+    return ahead.get(b"content-length", b"0").strip() == b"0" and b"transfer-encoding" not in ahead
+
+
 class _Messages:
     """What passes between server and application for one request: handed on first, then copied."""
 
@@ -95,6 +103,8 @@ class _Messages:
     def __init__(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         self._visit, self._scope, self._receive, self._send = visit, scope, receive, send
         self._request = visit.request_body()
+        if _bodiless(scope):
+            self._request.finish()
         self._response: Sink | None = None
         self._gone = False
 

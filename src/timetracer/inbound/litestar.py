@@ -19,7 +19,7 @@ _INSTALLED = "_timetracer_real"
 
 
 class Middleware(asgi.Middleware):
-    """For the `middleware` list. Litestar calls it once it has found a route: what it answers 404 never comes here."""
+    """For the `middleware` list. Litestar answers 404 further out, so that is where `install` is needed."""
 
     def __init__(self, app: asgi.Application, door: Door) -> None:
         super().__init__(app, door, template)
@@ -42,13 +42,6 @@ def install(door: Door) -> None:
 
     setattr(__call__, _INSTALLED, real)
     Litestar.__call__ = __call__  # type: ignore[method-assign, assignment]
-
-
-def wrap(app: Any, door: Door) -> None:
-    """Puts the door around one application."""
-    _watch_exceptions(app)
-    if not isinstance(app.asgi_handler, asgi.Middleware):
-        app.asgi_handler = asgi.Middleware(app.asgi_handler, door, template)
 
 
 def template(scope: asgi.Scope, root_path: str) -> str | None:

@@ -20,21 +20,10 @@ _INSTALLED = "_timetracer_real"
 
 
 class Middleware(asgi.Middleware):
-    """For `app.add_middleware`.
-
-    Starlette answers what nobody handled outside of every middleware. So the door moves around the application's whole
-    stack as soon as this is called first, which is when the server starts the application (lifespan).
-    """
+    """For `app.add_middleware`. Starlette answers what nobody handled further out: see `install`."""
 
     def __init__(self, app: asgi.Application, door: Door) -> None:
         super().__init__(app, door, functools.partial(template, None))
-
-    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        app = scope.get("app")
-        stack = getattr(app, "middleware_stack", None)
-        if app is not None and stack is not None and not isinstance(stack, asgi.Middleware):
-            app.middleware_stack = asgi.Middleware(stack, self.door, functools.partial(template, app))
-        await super().__call__(scope, receive, send)
 
 
 def install(door: Door) -> None:
@@ -51,16 +40,6 @@ def install(door: Door) -> None:
 
     setattr(__call__, _INSTALLED, real)
     Starlette.__call__ = __call__  # type: ignore[method-assign]
-
-
-def wrap(app: Starlette, door: Door) -> None:
-    """Puts the door around one application; before it has started, as `add_middleware` wants it."""
-    build = app.build_middleware_stack
-
-    def build_middleware_stack() -> Any:
-        return asgi.Middleware(build(), door, functools.partial(template, app))
-
-    app.build_middleware_stack = build_middleware_stack  # type: ignore[method-assign]
 
 
 def template(app: Any, scope: asgi.Scope, root_path: str) -> str | None:
@@ -87,8 +66,8 @@ def _find(routes: Iterable[Any], route: Any, endpoint: Any) -> tuple[str, Any] |
     for each in routes:
         if each is route or (route is None and getattr(each, "endpoint", None) is endpoint):
             return "", each
-        inner = getattr(each, "routes", None) or getattr(getattr(each, "original_router", None), "routes", ())
-        found = _find(inner, route, endpoint)
+        router = getattr(each, "original_router", each)  # FastAPI's included routers
+        found = _find(getattr(router, "routes", None) or (), route, endpoint)
         if found is not None:
             return getattr(each, "path", "") + found[0], found[1]
     return None

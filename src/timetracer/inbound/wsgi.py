@@ -98,7 +98,9 @@ def _length(environ: Environ) -> int | None:
     given = environ.get("CONTENT_LENGTH") or ""
     if given.isdecimal():
         return int(given)
-    return None if environ.get("HTTP_TRANSFER_ENCODING") or environ.get("wsgi.input_terminated") else 0
+    if environ.get("SERVER_PROTOCOL", "HTTP/1.1").startswith("HTTP/1"):
+        return None if environ.get("HTTP_TRANSFER_ENCODING") else 0
+    return None if environ.get("wsgi.input_terminated") else 0
 
 
 class _Answer:

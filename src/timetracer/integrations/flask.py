@@ -40,11 +40,12 @@ class TimeTracerMiddleware(inbound.Middleware):
 
 
 def auto_setup(app: App, config: TraceConfig | None = None, plugins: Sequence[str] | None = None) -> App:
-    """Starts timetracer, puts it around an application, and returns the application.
+    """Starts timetracer, puts the door around every Flask application, and returns this one.
 
     Args:
         config: None for the environment's.
         plugins: names of the plugins to record; None for all.
     """
-    app.wsgi_app = TimeTracerMiddleware(app.wsgi_app, config, plugins)  # type: ignore[method-assign]
+    starting.start(config, plugins)
+    inbound.install(door)
     return app

@@ -40,12 +40,12 @@ class TimeTracerMiddleware(inbound.Middleware):
 
 
 def auto_setup(app: App, config: TraceConfig | None = None, plugins: Sequence[str] | None = None) -> App:
-    """Starts timetracer, puts it around an application that has not started yet, and returns the application.
+    """Starts timetracer, puts the door around every Starlette application, and returns this one.
 
     Args:
         config: None for the environment's.
         plugins: names of the plugins to record; None for all.
     """
     starting.start(config, plugins)
-    inbound.wrap(app, door)
+    inbound.install(door)
     return app
