@@ -9,7 +9,8 @@ from typing import Any
 
 from opentelemetry.trace import SpanContext
 
-from timetracer.engine.playing import Choice, Playing, Rules
+from timetracer.engine.cards import Choice
+from timetracer.engine.playing import Playing, Rules
 from timetracer.engine.recording import Recording, Terms
 from timetracer.engine.selection import Library
 from timetracer.engine.spans import is_local_root

@@ -5,7 +5,6 @@ from __future__ import annotations
 from difflib import SequenceMatcher
 from typing import Any
 
-
 from timetracer.cassette.model import Event
 from timetracer.engine.matching import Matcher
 from timetracer.errors import Exhausted, NoMatch, ReplayError

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from timetracer import values
-from timetracer.cassette import bodies as forms
 from timetracer.cassette.model import Body, Event, Items
 from timetracer.engine.bodies import Recorded
 from timetracer.engine.drivers import REAL, Core, Drain, Linger, RealWith

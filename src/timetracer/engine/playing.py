@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,26 +13,16 @@ from timetracer import values
 from timetracer.cassette import model
 from timetracer.cassette.model import Body, Cassette, Event
 from timetracer.engine import miss
-from timetracer.engine.guard import say_once
+from timetracer.engine.cards import Card, Choice
+from timetracer.engine.guests import PlayedGuest
 from timetracer.engine.lanes import current_lane
-from timetracer.engine.matching import Index, Matcher
+from timetracer.engine.matching import Matcher
 from timetracer.engine.measures import MEASURES
 from timetracer.engine.player import Player
 from timetracer.engine.recorder import PASSAGE, Passage
-from timetracer.engine.sessions import current
 from timetracer.engine.spans import describe_span, is_local_root
 from timetracer.errors import ReplayError
-from timetracer.plugin import Headers, Inbound, Plugin, Request, Sink, Upload, Value
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One cassette in the hand: where it lies, what it holds, and its index."""
-
-    name: str  # path or URL, for messages
-    cassette: Cassette
-    index: Index
-    raw: Callable[[Body], list[bytes]]
+from timetracer.plugin import Inbound, Plugin, Request, Upload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,28 +44,6 @@ class Rules:
     repeats: bool = False
     recorded_pace: bool = False
     rerecord: str = "record again: TIMETRACER_MODE=record"
-
-
-@dataclass(slots=True)
-class Choice:
-    """The cassettes that may answer an inbound call; the first call, or the end, decides which."""
-
-    cards: list[Card]
-    looked_in: str | None = None
-    sent: Callable[[], bytes] | None = None  # the inbound body as far as the app has read it
-
-    def decide(self) -> Card | None:
-        """Returns the card whose inbound body equals what was sent, else the first."""
-        if len(self.cards) < 2 or self.sent is None:
-            return self.cards[0] if self.cards else None
-        sent = self.sent()
-        for card in self.cards:
-            inbound = card.cassette.inbound
-            body = inbound.request.body if inbound is not None else None
-            if b"".join(card.raw(body) if body is not None else []) == sent:
-                return card
-        say_once("ambiguous", "several cassettes answer the same request and its body does not tell which; the first is served")
-        return self.cards[0]
 
 
 @dataclass(slots=True)
@@ -335,91 +302,3 @@ class Playing:
         """Returns this run as a cassette: the spans made, and how each call was answered."""
         trace = model.Trace(trace_id=f"{self.trace_id:032x}", root_id="")
         return Cassette(trace=trace, spans=[describe_span(s, self.epoch) for s in self.finished_spans], replay=list(self.marks.matches))
-
-
-class PlayedGuest:
-    """The visit of one inbound call that is replayed: its body is noted for choosing the cassette, its answer is not kept."""
-
-    def __init__(self, session: Playing, inbound: Inbound) -> None:
-        self.session, self.asked = session, inbound
-        self.status: int | None = None
-        self.headers: Headers = ()
-        self._sent: list[bytes] = []
-        if isinstance(inbound.body, Upload):
-            inbound.body.replace(_Noting(inbound.body.source, self._sent))
-        elif inbound.body:
-            self._sent.append(inbound.body)
-
-    def sent(self) -> bytes:
-        """Returns the inbound body as far as the app has read it."""
-        return b"".join(self._sent)
-
-    def route(self, name: str) -> None:
-        """The name is the cassette's."""
-
-    def answer(self, value: Value = None, *, status: int | None = None, headers: Headers = ()) -> None:
-        """Takes the head of the answer."""
-        self.status, self.headers = status, headers
-
-    def request_body(self) -> Sink:
-        """Notes what the app reads of the request's body."""
-        return _Until(into=self._sent)
-
-    def body(self) -> Sink:
-        """The answer's body goes to the client alone; the session stays open until it ends."""
-        self.session.hold()
-        return _Until(self.session.release)
-
-    def error(self, error: BaseException) -> None:
-        """The exception goes its way."""
-
-    def resume(self) -> AbstractContextManager[None]:
-        """Makes the session current again."""
-        return current(self.session)  # type: ignore[arg-type]
-
-
-class _Until:
-    """A sink that keeps nothing, but for what is noted in a list, and tells when it ended."""
-
-    def __init__(self, done: Callable[[], None] | None = None, into: list[bytes] | None = None) -> None:
-        self._done, self._into = done, into
-
-    def feed(self, item: Value) -> None:
-        """Notes it, or nothing."""
-        if self._into is not None:
-            self._into.append(item)
-
-    def finish(self, end: str = "complete", error: BaseException | None = None) -> None:
-        """Tells, once."""
-        if self._done is not None:
-            done, self._done = self._done, None
-            done()
-
-
-class _Noting:
-    """Stands where the inbound body stood and notes what the app reads of it."""
-
-    def __init__(self, source: Any, into: list[bytes]) -> None:
-        self._source, self._into = source, into
-
-    def __iter__(self) -> Any:
-        for chunk in self._source:
-            self._into.append(chunk)
-            yield chunk
-
-    async def __aiter__(self) -> Any:
-        async for chunk in self._source:
-            self._into.append(chunk)
-            yield chunk
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._source, name)
-        if name not in ("read", "readline"):
-            return found
-
-        def read(*args: Any) -> Any:
-            data = found(*args)
-            self._into.append(data)
-            return data
-
-        return read

@@ -21,7 +21,20 @@ from timetracer.engine.lanes import current_lane
 from timetracer.engine.links import Link, link_of
 from timetracer.engine.sessions import silenced
 from timetracer.errors import UnsupportedError
-from timetracer.plugin import Call, Exchange, Headers, Open, Plugin, Poll, Receive, Request, Send, Upload, Value, Volatile
+from timetracer.plugin import (
+    Call,
+    Exchange,
+    Headers,
+    Open,
+    Plugin,
+    Poll,
+    Receive,
+    Request,
+    Send,
+    Upload,
+    Value,
+    Volatile,
+)
 
 EMPTY = {"$empty": True}
 """Stands among the replies of a stream for a poll that found nothing."""
@@ -57,11 +70,11 @@ class Take:
         "lane",
         "left",
         "plugin",
+        "replies",
         "request",
         "response_body",
-        "response_items",
         "response_headers",
-        "replies",
+        "response_items",
         "span_id",
         "started",
         "status",

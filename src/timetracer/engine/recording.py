@@ -5,26 +5,21 @@ from __future__ import annotations
 import random
 import threading
 import time
-import traceback
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from timetracer import values
 from timetracer.cassette import model
-from timetracer.engine.bodies import Budget, Copy, CopyingStream
-from timetracer.engine.guard import guard, say_once
+from timetracer.engine.bodies import Budget
+from timetracer.engine.guard import say_once
+from timetracer.engine.guests import Guest
 from timetracer.engine.lanes import current_lane
 from timetracer.engine.measures import MEASURES
-from timetracer.engine.recorder import Recorder, Take, encode_fields
-from timetracer.engine.sessions import current
+from timetracer.engine.recorder import Recorder, Take
 from timetracer.engine.spans import describe_span, is_local_root
-from timetracer.errors import UnsupportedError
-from timetracer.plugin import Headers, Inbound, Plugin, Upload, Value
-
-
+from timetracer.plugin import Inbound, Plugin
 
 _ids = random.SystemRandom()
 FULL = 1000
@@ -261,91 +256,3 @@ class Recording:
     def size(self) -> int:
         """Returns about how many bytes this session holds besides those."""
         return 1024 + 1024 * len(self.takes) + 2048 * len(self.finished_spans)
-
-
-class Guest:
-    """The visit of one inbound call that is recorded."""
-
-    def __init__(self, session: Recording, inbound: Inbound) -> None:
-        self.session, self._inbound = session, inbound
-        self.sent_body: Copy | None = None
-        self.response_body: Copy | None = None
-        self.name: str | None = None
-        self.status: int | None = None
-        self.headers: Headers = ()
-        self.value: Value = None
-        self.raised: BaseException | None = None
-        if isinstance(inbound.body, Upload):
-            inbound.body.replace(CopyingStream(inbound.body.source, self.request_body()))
-
-    def route(self, name: str) -> None:
-        """Names the call."""
-        self.name = name
-
-    def answer(self, value: Value = None, *, status: int | None = None, headers: Headers = ()) -> None:
-        """Takes the head of the answer; a 5xx is a failure."""
-        self.value, self.status, self.headers = value, status, headers
-        if status is not None and status >= 500:
-            self.session.failed = True
-
-    def request_body(self) -> Copy:
-        """Opens the sink of the request's body."""
-        limit = self.session.body_limit if self.session.terms.store_request_body else 0
-        self.sent_body = Copy(limit, self.session.budget)
-        return self.sent_body
-
-    def body(self) -> Copy:
-        """Opens the sink of the answer's body; the session stays open until it ends."""
-        self.session.hold()
-        limit = self.session.body_limit if self.session.terms.store_response_body else 0
-        self.response_body = Copy(limit, self.session.budget, self.session.release)
-        return self.response_body
-
-    def error(self, error: BaseException) -> None:
-        """Notes the exception that the app raised."""
-        self.raised = error
-        self.session.failed = True
-
-    def resume(self) -> AbstractContextManager[None]:
-        """Makes the session current again."""
-        return current(self.session)  # type: ignore[arg-type]
-
-    def inbound(self) -> model.Inbound:
-        """Returns what came in and went out, encoded."""
-        asked = self._inbound
-        request = model.Sent(headers=list(asked.headers), body=self._sent())
-        result = model.Result(status=self.status, headers=list(self.headers))
-        why: list[str] = []
-        if self.response_body is not None:
-            result.body = self.response_body.body()
-            why += [self.response_body.why_incomplete or ""]
-        if self.sent_body is not None:
-            why += [self.sent_body.why_incomplete or ""]
-        trace = None
-        with guard("describing an inbound call"):
-            try:
-                result.value = values.encode(self.value)
-                if self.raised is not None:
-                    trace = "".join(traceback.format_exception(self.raised))
-                    result.error = values.encode(self.raised)
-            except UnsupportedError as error:
-                why.append(str(error))
-        return model.Inbound(
-            type=asked.type,
-            method=asked.method,
-            target=asked.target,
-            route=self.name,
-            fields=encode_fields(asked.fields),
-            request=request,
-            result=result,
-            traceback=trace,
-            incomplete="; ".join(filter(None, why)) or None,
-        )
-
-    def _sent(self) -> model.Body | None:
-        if self.sent_body is not None:
-            return self.sent_body.body()
-        body = self._inbound.body
-        return model.Body(raw=[body]) if isinstance(body, bytes) and body else None
-
-

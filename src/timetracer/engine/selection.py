@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from timetracer.cassette.model import Body, Cassette, Event
+from timetracer.engine.cards import Card, Choice
 from timetracer.engine.guard import say_once
 from timetracer.engine.matching import Index, masked
-from timetracer.engine.playing import Card, Choice
 from timetracer.plugin import Inbound, Plugin
 
 

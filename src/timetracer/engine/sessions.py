@@ -113,7 +113,7 @@ class Sessions:
             session = self._search()
             if session is None:
                 return None
-        if "suppress_instrumentation" in here and here["suppress_instrumentation"]:
+        if here.get("suppress_instrumentation"):
             return None
         silent: Any = here.get(SILENT_KEY)
         if silent is not None and plugin.name in silent:

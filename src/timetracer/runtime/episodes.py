@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from timetracer.config import TraceConfig
 from timetracer.engine import clock
-from timetracer.engine.fence import Fence, raise_fence
+from timetracer.engine.cards import Choice
 from timetracer.engine.extending import Extending
-from timetracer.engine.playing import Choice, Playing
+from timetracer.engine.fence import Fence, raise_fence
+from timetracer.engine.playing import Playing
 from timetracer.engine.recording import Recording
 from timetracer.errors import CassetteNotFound, ConfigError
 from timetracer.runtime import process

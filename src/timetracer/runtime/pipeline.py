@@ -11,9 +11,9 @@ from timetracer.cassette import bodies, coded, format, store
 from timetracer.cassette.model import Body, Cassette
 from timetracer.cassette.writer import Writer
 from timetracer.config import TraceConfig
+from timetracer.engine.cards import Card
 from timetracer.engine.guard import guard, say_once
 from timetracer.engine.measures import MEASURES
-from timetracer.engine.playing import Card
 from timetracer.engine.recording import Recording
 from timetracer.engine.selection import Library, card, name_of
 from timetracer.errors import CassetteNotFound

@@ -11,13 +11,13 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-
 from timetracer.config import TraceConfig
 from timetracer.engine import clock, entropy, lanes
 from timetracer.engine.admission import RecordingAdmission, ReplayAdmission
+from timetracer.engine.cards import Card, Choice
 from timetracer.engine.fence import Fence, raise_fence
 from timetracer.engine.guard import guard
-from timetracer.engine.playing import Card, Choice, Playing, Rules
+from timetracer.engine.playing import Playing, Rules
 from timetracer.engine.recording import Recording, Terms
 from timetracer.engine.selection import Library, joined
 from timetracer.engine.sessions import SESSIONS

@@ -14,8 +14,9 @@ from opentelemetry import context, trace
 from timetracer.cassette.model import Cassette, Event
 from timetracer.config import TraceConfig
 from timetracer.engine import clock
+from timetracer.engine.cards import Choice
 from timetracer.engine.fence import Fence, raise_fence
-from timetracer.engine.playing import Choice, Playing
+from timetracer.engine.playing import Playing
 from timetracer.engine.recording import Recording
 from timetracer.engine.sessions import SESSION_KEY
 from timetracer.errors import ReplayError

@@ -24,14 +24,14 @@ class SessionKeeping(TextMapPropagator):
     def __init__(self, inner: TextMapPropagator) -> None:
         self.inner = inner
 
-    def extract(self, carrier: Any, context: Context | None = None, *args: Any, **kwargs: Any) -> Context:  # noqa: D102
+    def extract(self, carrier: Any, context: Context | None = None, *args: Any, **kwargs: Any) -> Context:
         return self.inner.extract(carrier, _with_session() if context is None else context, *args, **kwargs)
 
-    def inject(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
+    def inject(self, *args: Any, **kwargs: Any) -> None:
         self.inner.inject(*args, **kwargs)
 
     @property
-    def fields(self) -> set[str]:  # noqa: D102
+    def fields(self) -> set[str]:
         return self.inner.fields
 
     def __getattr__(self, name: str) -> Any:

@@ -1,0 +1,42 @@
+"""Cassettes in the hand: one ready to answer, and the few that may answer an inbound call until it is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from timetracer.cassette.model import Body, Cassette
+from timetracer.engine.guard import say_once
+from timetracer.engine.matching import Index
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One cassette in the hand: where it lies, what it holds, and its index."""
+
+    name: str  # path or URL, for messages
+    cassette: Cassette
+    index: Index
+    raw: Callable[[Body], list[bytes]]
+
+
+@dataclass(slots=True)
+class Choice:
+    """The cassettes that may answer an inbound call; the first call, or the end, decides which."""
+
+    cards: list[Card]
+    looked_in: str | None = None
+    sent: Callable[[], bytes] | None = None  # the inbound body as far as the app has read it
+
+    def decide(self) -> Card | None:
+        """Returns the card whose inbound body equals what was sent, else the first."""
+        if len(self.cards) < 2 or self.sent is None:
+            return self.cards[0] if self.cards else None
+        sent = self.sent()
+        for card in self.cards:
+            inbound = card.cassette.inbound
+            body = inbound.request.body if inbound is not None else None
+            if b"".join(card.raw(body) if body is not None else []) == sent:
+                return card
+        say_once("ambiguous", "several cassettes answer the same request and its body does not tell which; the first is served")
+        return self.cards[0]

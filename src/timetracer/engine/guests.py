@@ -1,0 +1,195 @@
+"""Inbound calls while they are served: what came in and went out, kept where it is recorded, passed where it is replayed."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from timetracer import values
+from timetracer.cassette import model
+from timetracer.engine.bodies import Copy, CopyingStream
+from timetracer.engine.guard import guard
+from timetracer.engine.recorder import encode_fields
+from timetracer.engine.sessions import current
+from timetracer.errors import UnsupportedError
+from timetracer.plugin import Headers, Inbound, Sink, Upload, Value
+
+if TYPE_CHECKING:
+    from timetracer.engine.playing import Playing
+    from timetracer.engine.recording import Recording
+
+
+class Guest:
+    """The visit of one inbound call that is recorded."""
+
+    def __init__(self, session: Recording, inbound: Inbound) -> None:
+        self.session, self._inbound = session, inbound
+        self.sent_body: Copy | None = None
+        self.response_body: Copy | None = None
+        self.name: str | None = None
+        self.status: int | None = None
+        self.headers: Headers = ()
+        self.value: Value = None
+        self.raised: BaseException | None = None
+        if isinstance(inbound.body, Upload):
+            inbound.body.replace(CopyingStream(inbound.body.source, self.request_body()))
+
+    def route(self, name: str) -> None:
+        """Names the call."""
+        self.name = name
+
+    def answer(self, value: Value = None, *, status: int | None = None, headers: Headers = ()) -> None:
+        """Takes the head of the answer; a 5xx is a failure."""
+        self.value, self.status, self.headers = value, status, headers
+        if status is not None and status >= 500:
+            self.session.failed = True
+
+    def request_body(self) -> Copy:
+        """Opens the sink of the request's body."""
+        limit = self.session.body_limit if self.session.terms.store_request_body else 0
+        self.sent_body = Copy(limit, self.session.budget)
+        return self.sent_body
+
+    def body(self) -> Copy:
+        """Opens the sink of the answer's body; the session stays open until it ends."""
+        self.session.hold()
+        limit = self.session.body_limit if self.session.terms.store_response_body else 0
+        self.response_body = Copy(limit, self.session.budget, self.session.release)
+        return self.response_body
+
+    def error(self, error: BaseException) -> None:
+        """Notes the exception that the app raised."""
+        self.raised = error
+        self.session.failed = True
+
+    def resume(self) -> AbstractContextManager[None]:
+        """Makes the session current again."""
+        return current(self.session)  # type: ignore[arg-type]
+
+    def inbound(self) -> model.Inbound:
+        """Returns what came in and went out, encoded."""
+        asked = self._inbound
+        request = model.Sent(headers=list(asked.headers), body=self._sent())
+        result = model.Result(status=self.status, headers=list(self.headers))
+        why: list[str] = []
+        if self.response_body is not None:
+            result.body = self.response_body.body()
+            why += [self.response_body.why_incomplete or ""]
+        if self.sent_body is not None:
+            why += [self.sent_body.why_incomplete or ""]
+        trace = None
+        with guard("describing an inbound call"):
+            try:
+                result.value = values.encode(self.value)
+                if self.raised is not None:
+                    trace = "".join(traceback.format_exception(self.raised))
+                    result.error = values.encode(self.raised)
+            except UnsupportedError as error:
+                why.append(str(error))
+        return model.Inbound(
+            type=asked.type,
+            method=asked.method,
+            target=asked.target,
+            route=self.name,
+            fields=encode_fields(asked.fields),
+            request=request,
+            result=result,
+            traceback=trace,
+            incomplete="; ".join(filter(None, why)) or None,
+        )
+
+    def _sent(self) -> model.Body | None:
+        if self.sent_body is not None:
+            return self.sent_body.body()
+        body = self._inbound.body
+        return model.Body(raw=[body]) if isinstance(body, bytes) and body else None
+
+
+class PlayedGuest:
+    """The visit of one inbound call that is replayed: its body is noted for choosing the cassette, its answer is not kept."""
+
+    def __init__(self, session: Playing, inbound: Inbound) -> None:
+        self.session, self.asked = session, inbound
+        self.status: int | None = None
+        self.headers: Headers = ()
+        self._sent: list[bytes] = []
+        if isinstance(inbound.body, Upload):
+            inbound.body.replace(_Noting(inbound.body.source, self._sent))
+        elif inbound.body:
+            self._sent.append(inbound.body)
+
+    def sent(self) -> bytes:
+        """Returns the inbound body as far as the app has read it."""
+        return b"".join(self._sent)
+
+    def route(self, name: str) -> None:
+        """The name is the cassette's."""
+
+    def answer(self, value: Value = None, *, status: int | None = None, headers: Headers = ()) -> None:
+        """Takes the head of the answer."""
+        self.status, self.headers = status, headers
+
+    def request_body(self) -> Sink:
+        """Notes what the app reads of the request's body."""
+        return _Until(into=self._sent)
+
+    def body(self) -> Sink:
+        """The answer's body goes to the client alone; the session stays open until it ends."""
+        self.session.hold()
+        return _Until(self.session.release)
+
+    def error(self, error: BaseException) -> None:
+        """The exception goes its way."""
+
+    def resume(self) -> AbstractContextManager[None]:
+        """Makes the session current again."""
+        return current(self.session)  # type: ignore[arg-type]
+
+
+class _Until:
+    """A sink that keeps nothing, but for what is noted in a list, and tells when it ended."""
+
+    def __init__(self, done: Callable[[], None] | None = None, into: list[bytes] | None = None) -> None:
+        self._done, self._into = done, into
+
+    def feed(self, item: Value) -> None:
+        """Notes it, or nothing."""
+        if self._into is not None:
+            self._into.append(item)
+
+    def finish(self, end: str = "complete", error: BaseException | None = None) -> None:
+        """Tells, once."""
+        if self._done is not None:
+            done, self._done = self._done, None
+            done()
+
+
+class _Noting:
+    """Stands where the inbound body stood and notes what the app reads of it."""
+
+    def __init__(self, source: Any, into: list[bytes]) -> None:
+        self._source, self._into = source, into
+
+    def __iter__(self) -> Any:
+        for chunk in self._source:
+            self._into.append(chunk)
+            yield chunk
+
+    async def __aiter__(self) -> Any:
+        async for chunk in self._source:
+            self._into.append(chunk)
+            yield chunk
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._source, name)
+        if name not in ("read", "readline"):
+            return found
+
+        def read(*args: Any) -> Any:
+            data = found(*args)
+            self._into.append(data)
+            return data
+
+        return read
