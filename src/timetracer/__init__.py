@@ -41,6 +41,12 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name in __all__:
-        where = "config" if name == "TraceConfig" else "runtime" if name in ("record", "replay", "start", "stop") else "errors"
+        where = (
+            "config"
+            if name == "TraceConfig"
+            else "runtime"
+            if name in ("record", "replay", "start", "stop")
+            else "errors"
+        )
         return getattr(import_module(f"timetracer.{where}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -34,7 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         " everything; rewrite: delete and record. Default: none if CI is set, else once",
     )
     group.addoption("--timetracer-block-network", action="store_true", help="refuse connections in every test")
-    group.addoption("--timetracer-allowed-hosts", default="", help="hosts that may be connected to all the same, by comma")
+    group.addoption(
+        "--timetracer-allowed-hosts", default="", help="hosts that may be connected to all the same, by comma"
+    )
     group.addoption(
         "--timetracer-unused",
         choices=("error", "warn", "ignore"),
@@ -75,11 +77,15 @@ def _timetracer_marked(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def _arguments(request: pytest.FixtureRequest, path: str | Path | None = None, **options: Any) -> tuple[Path, dict[str, Any]]:
+def _arguments(
+    request: pytest.FixtureRequest, path: str | Path | None = None, **options: Any
+) -> tuple[Path, dict[str, Any]]:
     """Reads the marker: its path against the cassette folder, and its options."""
     allowed = {"record", "strict", "plugins", "live", "allow_unused", "allow_repeats"}
     if unknown := set(options) - allowed:
-        raise pytest.UsageError(f"marker cassette: {', '.join(sorted(unknown))} is none of {', '.join(sorted(allowed))}")
+        raise pytest.UsageError(
+            f"marker cassette: {', '.join(sorted(unknown))} is none of {', '.join(sorted(allowed))}"
+        )
     folder: Path = request.getfixturevalue("timetracer_cassette_dir")
     return (_default_path(request, folder) if path is None else _beside(request, Path(path))), options
 

@@ -28,7 +28,9 @@ class Body(msgspec.Struct, omit_defaults=True):
     base64: str | None = None
     file: str | None = None  # a side file beside the cassette, by name
     sha256: str | None = None  # of a side file
-    encoding: str | None = None  # content coding (gzip, br, zstd) that was taken off before redaction and is put on again
+    encoding: str | None = (
+        None  # content coding (gzip, br, zstd) that was taken off before redaction and is put on again
+    )
     chunks: list[int] | None = None  # sizes in bytes as read by the app; None: one chunk
     end: Literal["complete", "partial", "error"] = "complete"
     error: Any = None  # encoded exception that ended it

@@ -49,11 +49,11 @@ def _with_options(function: Any) -> Any:
 
 @click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
 @_with_options
-@click.option("--launcher/--no-launcher", default=True, help=f"Start it with {LAUNCHER}, where that is installed.")
+@click.option("--launcher/--no-launcher", "launched", default=True, help=f"Start it with {LAUNCHER}, where that is installed.")
 @cassettes.json_option
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
-def command(settings: Any, /, program: tuple[str, ...], launcher: bool, as_json: bool, **options: Any) -> None:
+def command(settings: Any, /, program: tuple[str, ...], launched: bool, as_json: bool, **options: Any) -> None:
     """Run PROGRAM with its arguments, recording it (or replaying: --mode replay).
 
     \b
@@ -66,7 +66,7 @@ def command(settings: Any, /, program: tuple[str, ...], launcher: bool, as_json:
     given = {name: value for name, value in options.items() if value is not None}
     environ = settings_of.environment()
     config = _checked(environ, settings, given)
-    arguments = [*_launched(launcher), _found(program[0]), *program[1:]]
+    arguments = [*(launcher() if launched else []), _found(program[0]), *program[1:]]
     child = {**environ, **variables({**(settings or {}), **given, "mode": config.mode}), settings_of.SCRIPT_MARK: "1"}
     if not as_json and os.name == "posix":
         sys.stdout.flush()
@@ -105,9 +105,10 @@ def variables(given: Mapping[str, Any]) -> dict[str, str]:
     return made
 
 
-def _launched(wanted: bool) -> list[str]:
+def launcher() -> list[str]:
+    """Returns what a command line begins with that is to run under OpenTelemetry's launcher; nothing without it."""
     found = shutil.which(LAUNCHER, path=_scripts()) or shutil.which(LAUNCHER)
-    return [found] if wanted and found is not None else []
+    return [found] if found is not None else []
 
 
 def _scripts() -> str:

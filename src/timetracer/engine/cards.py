@@ -38,5 +38,8 @@ class Choice:
             body = inbound.request.body if inbound is not None else None
             if b"".join(card.raw(body) if body is not None else []) == sent:
                 return card
-        say_once("ambiguous", "several cassettes answer the same request and its body does not tell which; the first is served")
+        say_once(
+            "ambiguous",
+            "several cassettes answer the same request and its body does not tell which; the first is served",
+        )
         return self.cards[0]

@@ -14,7 +14,17 @@ from opentelemetry import context
 
 from timetracer.engine.sessions import SESSION_KEY
 
-_TRUE_TIME = ("opentelemetry.", "timetracer.", "asyncio.", "logging", "gunicorn.", "uvicorn.", "redis.", "psycopg", "threading")
+_TRUE_TIME = (
+    "opentelemetry.",
+    "timetracer.",
+    "asyncio.",
+    "logging",
+    "gunicorn.",
+    "uvicorn.",
+    "redis.",
+    "psycopg",
+    "threading",
+)
 """Whose time stays true: spans keep their own, and servers and pools their timeouts."""
 
 _real_time_ns = time_machine.escape_hatch.time.time_ns

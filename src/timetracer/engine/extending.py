@@ -134,7 +134,9 @@ class Extender:
                 return (yield from self.player.send(plugin, role, call, link))
             except NoMatch as miss:
                 if link.used:
-                    miss.add_note("this connection was already used in replay and cannot go live half-way: record with `rewrite`")
+                    miss.add_note(
+                        "this connection was already used in replay and cannot go live half-way: record with `rewrite`"
+                    )
                     raise
                 self._forgive(miss)
             settle(plugin, call, role.link(call), link, stand_in=False)

@@ -34,7 +34,9 @@ class Masked:
     tokens: tuple[str, ...]
 
 
-def question(lib: str, kind: str, method: str, target: str, fields: dict[str, Any], body: bytes, ignore: frozenset[str]) -> str:
+def question(
+    lib: str, kind: str, method: str, target: str, fields: dict[str, Any], body: bytes, ignore: frozenset[str]
+) -> str:
     """Returns what a call asks as canonical text: equal texts are exact matches.
 
     Args:
@@ -113,7 +115,9 @@ class Entry:
 class Index:
     """The events of one cassette by what they asked. Immutable, shared by every session that replays the cassette."""
 
-    def __init__(self, cassette: Cassette, body_of: Callable[[Event], bytes], ignore: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, cassette: Cassette, body_of: Callable[[Event], bytes], ignore: frozenset[str] = frozenset()
+    ) -> None:
         self.ignore = ignore
         self.replacements = frozenset(cassette.replacements)
         self.entries: list[Entry] = []
@@ -156,7 +160,9 @@ class Index:
         return self.by_mask
 
     def _find_wildcards(self, entry: Entry, mask: Masked) -> None:
-        found = sorted((r for r in self.replacements if r in mask.text), key=len, reverse=True) if self.replacements else []
+        found = (
+            sorted((r for r in self.replacements if r in mask.text), key=len, reverse=True) if self.replacements else []
+        )
         if found:
             parts = re.split("(" + "|".join(map(re.escape, found)) + ")", mask.text)
             entry.pattern = re.compile("".join("(.+?)" if i % 2 else re.escape(p) for i, p in enumerate(parts)), re.S)
@@ -218,7 +224,9 @@ class Matcher:
 
     def find(self, text: str, key: tuple[str, str, str], lane: str) -> Found | None:
         """Finds and uses up the event that answers a question; None where none does."""
-        found = self._exact(text, lane) or (None if self.strict else self._masked(text, lane) or self._wild(text, key, lane))
+        found = self._exact(text, lane) or (
+            None if self.strict else self._masked(text, lane) or self._wild(text, key, lane)
+        )
         if found is not None:
             self.used.add(found.event.eid)
         return found

@@ -28,12 +28,17 @@ def report(
     call = f"{plugin.name} {request.method} {_short(request.target)}"
     if matcher is None or cassette is None:
         return NoMatch(
-            f"no cassette for this call: {call}\n  {_hint_without_cassette(cassette)}\n  {rerecord}", reason="no cassette", call=call
+            f"no cassette for this call: {call}\n  {_hint_without_cassette(cassette)}\n  {rerecord}",
+            reason="no cassette",
+            call=call,
         )
     lines = [f"  compared: {_short(_fields(request, fields, body))}"]
     if matcher.exhausted(text):
         times = len(matcher.index.exact[text])
-        head, reason = f"recorded {times} time{'s' * (times > 1)}, and every answer was already given: {call}", "already consumed"
+        head, reason = (
+            f"recorded {times} time{'s' * (times > 1)}, and every answer was already given: {call}",
+            "already consumed",
+        )
         error: type[NoMatch] = Exhausted
     else:
         head, reason, error = f"no recorded call matches: {call}", "no match", NoMatch
@@ -48,7 +53,11 @@ def report(
 
 
 def _hint_without_cassette(cassette: str | None) -> str:
-    return f"looked in: {cassette}" if cassette else "this code runs outside any replayed request, and no process cassette answers it"
+    return (
+        f"looked in: {cassette}"
+        if cassette
+        else "this code runs outside any replayed request, and no process cassette answers it"
+    )
 
 
 def _fields(request: Request, fields: dict[str, Any], body: bytes) -> str:
@@ -94,5 +103,3 @@ def differences(event: Event, request: Request, fields: dict[str, Any], body: by
 def _short(text: str) -> str:
     text = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
-
-

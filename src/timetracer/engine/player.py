@@ -161,7 +161,9 @@ class Player:
         if self.deck.live:
             chunks = [swap_bytes(c, self.deck.live) for c in chunks]
         error = None if body.error is None else self._value(body.error)
-        return Recorded(list(chunks), body.end, error, gaps=self.deck.gaps(body), linger=(event.duration_ms or 0) / 1000 + 1)
+        return Recorded(
+            list(chunks), body.end, error, gaps=self.deck.gaps(body), linger=(event.duration_ms or 0) / 1000 + 1
+        )
 
     def _rows(self, items: Items | None) -> Recorded:
         if items is None:
@@ -203,7 +205,9 @@ class Asked:
                 link.pending.popleft()
             yield Linger(self.waits)
         if not self.replies:
-            error = Exhausted(f"{plugin.name}: the recorded messages of this connection are all read", reason="already consumed")
+            error = Exhausted(
+                f"{plugin.name}: the recorded messages of this connection are all read", reason="already consumed"
+            )
             raise self.player.deck.missed(error)
         data = self.replies.popleft()
         if self.done and link.pending and link.pending[0] is self:

@@ -253,7 +253,9 @@ class Playing:
     def known(self, plugin: Plugin, request: Request | None) -> Event | None:
         """Returns what was recorded of a connection: to this server, else to any that the plugin knows."""
         card = self.card
-        mine = [e for e in (card.cassette.shared.values() if card is not None else ()) if e.signature.lib == plugin.name]
+        mine = [
+            e for e in (card.cassette.shared.values() if card is not None else ()) if e.signature.lib == plugin.name
+        ]
         for event in (*mine, *self.rules.shared(plugin)):
             s = event.signature
             if request is None or (s.method, s.url) == (request.method, request.target):
@@ -301,4 +303,8 @@ class Playing:
     def outcome(self) -> Cassette:
         """Returns this run as a cassette: the spans made, and how each call was answered."""
         trace = model.Trace(trace_id=f"{self.trace_id:032x}", root_id="")
-        return Cassette(trace=trace, spans=[describe_span(s, self.epoch) for s in self.finished_spans], replay=list(self.marks.matches))
+        return Cassette(
+            trace=trace,
+            spans=[describe_span(s, self.epoch) for s in self.finished_spans],
+            replay=list(self.marks.matches),
+        )

@@ -248,7 +248,14 @@ class Take:
         for copy in (self.upload, self.response_body, self.response_items):
             if copy is not None and copy.why_incomplete:
                 self.incomplete = self.incomplete or copy.why_incomplete
-        if self.incomplete is None and not self.cancelled and not self.stream and self.left > 0 and self.replies is not None and self.error is None:
+        if (
+            self.incomplete is None
+            and not self.cancelled
+            and not self.stream
+            and self.left > 0
+            and self.replies is not None
+            and self.error is None
+        ):
             self.incomplete = f"{self.left} more answers were expected when the connection ended"
         return self.incomplete
 
@@ -263,7 +270,11 @@ def _with_volatile(value: Value) -> Any:
         return {"$volatile": [value.family, values.encode(value.value)]}
     if type(value) is list and any(isinstance(v, (Volatile, list, dict)) for v in value):
         return [_with_volatile(v) for v in value]
-    if type(value) is dict and any(isinstance(v, (Volatile, list, dict)) for v in value.values()) and all(type(k) is str for k in value):
+    if (
+        type(value) is dict
+        and any(isinstance(v, (Volatile, list, dict)) for v in value.values())
+        and all(type(k) is str for k in value)
+    ):
         return {k: _with_volatile(v) for k, v in value.items()}
     return values.encode(value)
 

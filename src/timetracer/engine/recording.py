@@ -137,7 +137,6 @@ class Recording:
             return False
         return self._turn_over is None or bool(self.takes)
 
-
     def close_now(self) -> None:
         """Completes the session with whatever is there: the process ends, or open bodies were waited for long enough."""
         with self._lock:
@@ -156,7 +155,9 @@ class Recording:
         """Takes a new event, in order; a late one is counted, for its cassette is closed."""
         if self.closed:
             MEASURES.late_calls += 1
-            say_once("late", "a call was made after its cassette was closed and is not in it (further ones are counted)")
+            say_once(
+                "late", "a call was made after its cassette was closed and is not in it (further ones are counted)"
+            )
             return
         take.eid = len(self.takes)
         self.takes.append(take)

@@ -52,7 +52,9 @@ def receive(plugin: Plugin, role: Receive, call: Call) -> Core | None:
     if asked is not None:
         return asked.receive(plugin, role, call, link)  # type: ignore[no-any-return]
     if link.stand_in and role.decode is not None:
-        raise Exhausted(f"{plugin.name}: an answer is awaited on a connection that nothing was asked on", reason="already consumed")
+        raise Exhausted(
+            f"{plugin.name}: an answer is awaited on a connection that nothing was asked on", reason="already consumed"
+        )
     return None
 
 

@@ -14,7 +14,9 @@ from timetracer.engine.matching import Index, masked
 from timetracer.plugin import Inbound, Plugin
 
 
-def card(name: str, cassette: Cassette, raw: Callable[[Body], list[bytes]], ignore: frozenset[str] = frozenset()) -> Card:
+def card(
+    name: str, cassette: Cassette, raw: Callable[[Body], list[bytes]], ignore: frozenset[str] = frozenset()
+) -> Card:
     """Makes a cassette ready to answer.
 
     Args:
@@ -75,7 +77,11 @@ class Library:
         same_call = [c for c in self._by_caller.get((trace_id, parent_id), ()) if self._asks(c, inbound)]
         if same_call:
             return Choice(same_call, self.looked_in)
-        found = self._by_target.get(key) or self._by_masked.get((inbound.type, inbound.method, masked(inbound.target).text)) or []
+        found = (
+            self._by_target.get(key)
+            or self._by_masked.get((inbound.type, inbound.method, masked(inbound.target).text))
+            or []
+        )
         of_trace = [c for c in found if trace_id and int(c.cassette.trace.trace_id, 16) == trace_id]
         if len(found) > 1 and not of_trace and self._differ(found):
             say_once(

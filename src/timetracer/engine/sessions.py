@@ -88,7 +88,9 @@ class Sessions:
         self.by_span: dict[int, Session] = {}
         self.searching = False  # whether a call without a session in its context may have one all the same
 
-    def arm(self, *, admission: Admission | None, process: Session | None, orphan: Callable[[], Session | None] | None) -> None:
+    def arm(
+        self, *, admission: Admission | None, process: Session | None, orphan: Callable[[], Session | None] | None
+    ) -> None:
         """Turns the process's mode on (or, with nothing given, off)."""
         self.admission, self.process = admission, process
         self.orphan = orphan or (lambda: None)
@@ -164,5 +166,3 @@ def silenced(names: frozenset[str]) -> Iterator[None]:
         yield
     finally:
         context.detach(token)
-
-

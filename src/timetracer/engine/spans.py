@@ -26,7 +26,9 @@ def describe_span(span: Any, epoch: int) -> model.Span:
         status=span.status.status_code.name,
         status_message=span.status.description,
         attributes={k: _plain(v) for k, v in (span.attributes or {}).items()},
-        events=[{"name": e.name, "attributes": {k: _plain(v) for k, v in (e.attributes or {}).items()}} for e in span.events],
+        events=[
+            {"name": e.name, "attributes": {k: _plain(v) for k, v in (e.attributes or {}).items()}} for e in span.events
+        ],
         scope=span.instrumentation_scope.name if span.instrumentation_scope else None,
     )
 

@@ -188,9 +188,13 @@ def _beginning(state: Installed, patch: Patch) -> Callable[[Call], tuple[Call, A
     return begin
 
 
-def _split_method(real: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, Callable[..., Any]]:
+def _split_method(
+    real: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Call, Callable[..., Any]]:
     return Call(args[0], args[1:], kwargs), real.__get__(args[0])
 
 
-def _split_function(real: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, Callable[..., Any]]:
+def _split_function(
+    real: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Call, Callable[..., Any]]:
     return Call(None, args, kwargs), real

@@ -43,7 +43,11 @@ class Pipeline:
 
     def _dropped(self, size: int) -> None:
         MEASURES.dropped_cassettes += 1
-        say_once("dropped", "a cassette of %d bytes was dropped: TIMETRACER_QUEUE_MB is full (further ones are counted)", size)
+        say_once(
+            "dropped",
+            "a cassette of %d bytes was dropped: TIMETRACER_QUEUE_MB is full (further ones are counted)",
+            size,
+        )
 
     def _handle(self, session: Recording) -> None:
         try:
@@ -124,5 +128,3 @@ def read_library(where: str, config: TraceConfig) -> Library:
 def default_path(config: TraceConfig, name: str) -> Path:
     """Returns where a cassette without a path goes that belongs to no inbound call."""
     return Path(config.cassette_dir) / date.today().isoformat() / f"{name}__{os.urandom(8).hex()}.json"
-
-

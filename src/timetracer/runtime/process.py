@@ -177,7 +177,9 @@ def _start_replay(state: Started) -> None:
     prepare(config)
     clock.install()
     rules = rules_of(config, state.library)
-    state.process = Playing(rules, Choice(_process_cards(state.library, frozenset(config.match_ignore)), state.library.looked_in))
+    state.process = Playing(
+        rules, Choice(_process_cards(state.library, frozenset(config.match_ignore)), state.library.looked_in)
+    )
     state.process.hold()
     SESSIONS.arm(admission=ReplayAdmission(rules, state.library), process=state.process, orphan=None)
     state.fence = raise_fence(everywhere=True)
@@ -209,7 +211,9 @@ def settle() -> None:
     faults = libraries.broken()
     if faults:
         listed = ", ".join(target for targets in faults.values() for target in targets)
-        logger.warning("these functions are not where they were, and are not captured: %s (see timetracer doctor)", listed)
+        logger.warning(
+            "these functions are not where they were, and are not captured: %s (see timetracer doctor)", listed
+        )
 
 
 def _unknown_kinds() -> dict[str, str]:

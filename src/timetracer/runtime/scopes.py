@@ -49,7 +49,9 @@ class Scope:
         self._token = context.attach(context.set_value(SESSION_KEY, self.session))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         context.detach(self._token)
         self._close(error)
 

@@ -35,7 +35,9 @@ class Tested:
         SESSIONS.orphan, SESSIONS.searching = (lambda: session), True
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         SESSIONS.orphan, SESSIONS.searching = self._before
         if self._checked and error is None:
             error = _Known()
@@ -62,7 +64,9 @@ class Tested:
             raise self.scope.misses[0]
         unused = self.scope.unused if self._unused != "ignore" else []
         if unused:
-            calls = "".join(f"\n  event {e.eid}: {e.signature.lib} {e.signature.method} {e.signature.url}" for e in unused)
+            calls = "".join(
+                f"\n  event {e.eid}: {e.signature.lib} {e.signature.method} {e.signature.url}" for e in unused
+            )
             message = f"{len(unused)} recorded calls were not made:{calls}\n  cassette: {self.scope.path}"
             if self._unused == "error":
                 raise ReplayError(message, reason="no match")

@@ -1,8 +1,8 @@
 """Our side of OpenTelemetry: spans into sessions, counts and exchanges out to the collector.
 
-    attach(config)              processor and sampler, on every SDK provider
-    install_metrics()           the process's counts
-    export_exchanges(cassette)  payloads, where they were asked for
+attach(config)              processor and sampler, on every SDK provider
+install_metrics()           the process's counts
+export_exchanges(cassette)  payloads, where they were asked for
 """
 
 from __future__ import annotations

@@ -40,7 +40,5 @@ def register(meter: Meter, measures: Measures) -> None:
         meter.create_observable_counter(name, [_reader(read, measures)], unit=unit, description=description)
 
 
-def _reader(
-    read: Callable[[Measures], int], measures: Measures
-) -> Callable[[CallbackOptions], Iterable[Observation]]:
+def _reader(read: Callable[[Measures], int], measures: Measures) -> Callable[[CallbackOptions], Iterable[Observation]]:
     return lambda options: [Observation(read(measures))]
