@@ -71,7 +71,7 @@ def ends_transaction(sql: str) -> bool:
 
 
 def statement(sql: str, params: Value, **more: Value) -> Mapping[str, Value]:
-    """Returns the compared fields of a canonical statement: its text and its parameters, those of `IN (...)` in order."""
+    """Returns the compared fields of a canonical statement: text and parameters, those of `IN (...)` sorted."""
     if type(params) is list and " IN (" in sql:
         params = list(params)
         for places in _lists(sql):

@@ -1,4 +1,4 @@
-"""What an app does with Django's ORM: migrations, transactions, savepoints, bulk work, iterators, errors; both databases."""
+"""What an app does with Django's ORM: migrations, transactions, savepoints, bulk work, iterators, errors."""
 
 from __future__ import annotations
 

@@ -46,8 +46,9 @@ def raised(error: psycopg.Error) -> object:
 def connects() -> object:
     conn = shared["one"] = connect()
     info = conn.info
-    return [info.dbname, info.user, info.host, info.port, info.server_version, info.encoding, info.parameter_status("TimeZone"),
-            info.status.name, info.transaction_status.name, info.timezone.key, conn.closed, conn.autocommit]  # fmt: skip
+    where = [info.dbname, info.user, info.host, info.port]
+    server = [info.server_version, info.encoding, info.parameter_status("TimeZone"), str(info.timezone)]
+    return [where, server, info.status.name, info.transaction_status.name, conn.closed, conn.autocommit]
 
 
 @steps
@@ -88,7 +89,8 @@ def selects_binary() -> object:
 def sends_parameters() -> object:
     values = [1, 70000, 2**40, 1.5, decimal.Decimal("1.10"), "it's", b"\x00\xff", True, None, dt.date(2024, 2, 29),
               dt.datetime(2024, 2, 29, 10, tzinfo=dt.timezone(dt.timedelta(hours=2))), dt.timedelta(days=1), [1, 2],
-              ["a", None], uuid.UUID(int=1), Jsonb({"k": 1}), ipaddress.ip_address("10.0.0.1"), Range(1, 5)]  # fmt: skip
+              ["a", None], uuid.UUID(int=1), Jsonb({"k": 1}), ipaddress.ip_address("10.0.0.1"),
+              Range(1, 5)]  # fmt: skip
     query = "select " + ", ".join(["%s"] * len(values))
     return shared["one"].execute(query, values).fetchone()
 

@@ -146,7 +146,7 @@ def fetches_in_parts() -> object:
 
 @steps
 def iterates() -> object:
-    return [row for row in shared["one"].execute("select name from item where name like 'many%' order by name")]
+    return list(shared["one"].execute("select name from item where name like 'many%' order by name"))
 
 
 @steps
@@ -353,9 +353,11 @@ def defines_functions() -> object:
     conn.create_function("twice", 1, lambda n: n * 2, deterministic=True)
     conn.create_aggregate("product", 1, Product)  # type: ignore[arg-type]
     conn.create_collation("backwards", lambda a, b: (a < b) - (a > b))
-    return [conn.execute("select twice(21)").fetchone(),
-            conn.execute("select product(x) from (select 3 as x union select 5)").fetchone(),
-            conn.execute("select name from item where name like 'many%' order by name collate backwards").fetchall()]  # fmt: skip
+    return [
+        conn.execute("select twice(21)").fetchone(),
+        conn.execute("select product(x) from (select 3 as x union select 5)").fetchone(),
+        conn.execute("select name from item where name like 'many%' order by 1 collate backwards").fetchall(),
+    ]
 
 
 @steps
@@ -493,7 +495,8 @@ async def works_beside_a_loop() -> object:
 
 @steps
 def fetches_many_rows() -> object:
-    query = "with recursive n(x) as (select 1 union all select x + 1 from n where x < 5000) select x, 'x' || x, x * 1.5 from n"
+    numbers = "with recursive n(x) as (select 1 union all select x + 1 from n where x < 5000)"
+    query = f"{numbers} select x, 'x' || x, x * 1.5 from n"
     rows = shared["one"].execute(query).fetchall()
     return [len(rows), rows[0], rows[-1]]
 
