@@ -1,7 +1,7 @@
 """Finds the session that a call belongs to: in the OTel context, by span, or the process's own.
 
-A session is everything that belongs to one inbound call. There are two kinds, the recorder's and the player's; both give
-each plugin a `Side`, and nothing else here or in the wrappers asks which kind it is.
+A session is everything that belongs to one inbound call. There are two kinds, the recorder's and the player's; both
+give each plugin a `Side`, and nothing else here or in the wrappers asks which kind it is.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from timetracer.engine.links import Link
 from timetracer.plugin import Call, Exchange, Inbound, Open, Plugin, Send, Visit
 
 SESSION_KEY = "timetracer-session"
+_SUPPRESSED = context._SUPPRESS_INSTRUMENTATION_KEY  # of exporters; instrumentors use the plain name as well
 SILENT_KEY = "timetracer-silent"
 """Names of the plugins that are silent: a call of their owner is under way."""
+_EXPORTING_KEY = context._SUPPRESS_INSTRUMENTATION_KEY
+"""What the SDK's exporters set; instrumentors set the plain name (`opentelemetry.instrumentation.utils`)."""
 
 
 class Side(Protocol):
-    """What happens to a plugin's calls in a session: recorded, answered, or let through. None: the real function runs."""
+    """What happens to a plugin's calls in a session: a core that records or answers; None runs the real function."""
 
     stand_in: bool
 
@@ -115,7 +118,7 @@ class Sessions:
             session = self._search()
             if session is None:
                 return None
-        if here.get("suppress_instrumentation"):
+        if here.get("suppress_instrumentation") or here.get(_EXPORTING_KEY):
             return None
         silent: Any = here.get(SILENT_KEY)
         if silent is not None and plugin.name in silent:

@@ -1,0 +1,7 @@
+"""Fixtures of the end-to-end tests."""
+
+from __future__ import annotations
+
+from tests.e2e.shopping import shop
+
+__all__ = ["shop"]
