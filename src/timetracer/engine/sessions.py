@@ -20,8 +20,6 @@ SESSION_KEY = "timetracer-session"
 _SUPPRESSED = context._SUPPRESS_INSTRUMENTATION_KEY  # of exporters; instrumentors use the plain name as well
 SILENT_KEY = "timetracer-silent"
 """Names of the plugins that are silent: a call of their owner is under way."""
-_EXPORTING_KEY = context._SUPPRESS_INSTRUMENTATION_KEY
-"""What the SDK's exporters set; instrumentors set the plain name (`opentelemetry.instrumentation.utils`)."""
 
 
 class Side(Protocol):
@@ -118,7 +116,7 @@ class Sessions:
             session = self._search()
             if session is None:
                 return None
-        if here.get("suppress_instrumentation") or here.get(_EXPORTING_KEY):
+        if here.get("suppress_instrumentation") or here.get(_SUPPRESSED):
             return None
         silent: Any = here.get(SILENT_KEY)
         if silent is not None and plugin.name in silent:
