@@ -16,7 +16,7 @@ Six roles cover every library seen so far:
 * `Open`, `Close`: a connection is made, readied or checked; it ends.
 
 A patched function may be plain, a coroutine function or a generator function. The engine drives all three, so a plugin
-describes each call once. Register a plugin under the entry point group `timetracer_plugin`; `docs/plugins.md` builds one.
+describes each call once. Register a plugin under the entry point group `timetracer_plugin`; see `docs/plugins.md`.
 """
 
 from __future__ import annotations
@@ -84,8 +84,9 @@ class Upload:
 class Request:
     """What a call asks, canonical: whatever differs from run to run without meaning is already taken out.
 
-    `type`, `method`, `target`, `fields` and `body` are compared; calls that are equal in these may answer for each other.
-    `headers` are shown and redacted, not compared: put a header that decides the answer (`Range`) into `fields` as well.
+    `type`, `method`, `target`, `fields` and `body` are compared; calls that are equal in these may answer for each
+    other.
+    `headers` are shown and redacted, not compared: put a header that decides the answer (`Range`) into `fields`, too.
     """
 
     type: str  # http.client, db.query, cache.command, aws.call, task.publish

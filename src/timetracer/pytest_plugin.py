@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import re
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from timetracer.cassette.model import Cassette
     from timetracer.runtime.scopes import Scope, record, replay
+    from timetracer.runtime.testing import Tested
 
 _SCOPE = pytest.StashKey[Any]()
 _NAMES = pytest.StashKey[dict[Path, str]]()
@@ -51,8 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker."""
     config.addinivalue_line(
         "markers",
-        "cassette(path=None, *, record=None, strict=None, plugins=None, live=None, allow_unused=None, allow_repeats=False):"
-        " record this test's calls to other services once, and answer them from the cassette from then on",
+        "cassette(path=None, *, record=None, strict=None, plugins=None, live=None, allow_unused=None,"
+        " allow_repeats=False): record this test's calls to other services once, answer them from the cassette afterwards",
     )
     if config.getoption("--timetracer-block-network"):
         from timetracer.engine import fence
@@ -108,8 +108,10 @@ def _default_path(request: pytest.FixtureRequest, folder: Path) -> Path:
 
 
 def _mode(config: pytest.Config, mine: str | None) -> str:
+    from timetracer.config import in_ci
+
     chosen = config.getoption("--timetracer-record") or mine or config.getini("timetracer_record")
-    return str(chosen or ("none" if os.environ.get("CI") else "once"))
+    return str(chosen or ("none" if in_ci() else "once"))
 
 
 def _scope(
@@ -149,7 +151,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     return result
 
 
-def _in_session(function: Callable[..., Any], scope: Scope) -> Callable[..., Any]:
+def _in_session(function: Callable[..., Any], scope: Tested) -> Callable[..., Any]:
     """Carries the session into an async test, which may run in a context made before the session was."""
 
     @functools.wraps(function)

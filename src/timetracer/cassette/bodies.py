@@ -46,6 +46,7 @@ def pack(
     encoding: str | None = None,
     end: Literal["complete", "partial", "error"] = "complete",
     error: Any = None,
+    gaps: list[float] | None = None,
     inline_limit: int | None = None,
     side_file: NewSideFile | None = None,
 ) -> Body:
@@ -56,11 +57,12 @@ def pack(
         encoding: a content coding that was taken off `raw`, and that `unpack` puts on again.
         end: how the body ended.
         error: the encoded exception that ended it.
+        gaps: milliseconds before each chunk.
         inline_limit: bytes above which `side_file` takes the body; None for no limit.
         side_file: takes the bytes of a large body and returns the file's name.
     """
     data = raw[0] if len(raw) == 1 else b"".join(raw)
-    body = Body(encoding=encoding, end=end, error=error)
+    body = Body(encoding=encoding, end=end, error=error, gaps=gaps)
     if len(raw) > 1:
         body.chunks = [len(chunk) for chunk in raw]
     if not data:
@@ -181,7 +183,7 @@ def packed(cassette: Cassette, *, inline_limit: int | None = None, side_file: Ne
     def written(body: Body | None) -> Body | None:
         if body is None or body.raw is None:
             return body
-        options: dict[str, Any] = {"encoding": body.encoding, "end": body.end, "error": body.error}
+        options: dict[str, Any] = {name: getattr(body, name) for name in ("encoding", "end", "error", "gaps")}
         return pack(body.raw, inline_limit=inline_limit, side_file=side_file, **options)
 
     def call(holder: Any) -> Any:

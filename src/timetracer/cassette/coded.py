@@ -1,4 +1,4 @@
-"""Bodies under a content coding (gzip, br, zstd): opened for redaction, and kept to the byte where it changed nothing."""
+"""Bodies under a content coding (gzip, br, zstd): opened for redaction, kept to the byte where it changed none."""
 
 from __future__ import annotations
 

@@ -32,6 +32,7 @@ class Body(msgspec.Struct, omit_defaults=True):
         None  # content coding (gzip, br, zstd) that was taken off before redaction and is put on again
     )
     chunks: list[int] | None = None  # sizes in bytes as read by the app; None: one chunk
+    gaps: list[float] | None = None  # milliseconds before each chunk; None: no stream, or all of it at once
     end: Literal["complete", "partial", "error"] = "complete"
     error: Any = None  # encoded exception that ended it
     raw: list[bytes] | None = None  # chunks; never written
@@ -144,7 +145,7 @@ class Trace(msgspec.Struct, omit_defaults=True):
 
 
 class Match(msgspec.Struct, omit_defaults=True):
-    """How a replayed call was answered: `eid` is the recorded event, None for a miss; `step` is exact, masked, courtesy."""
+    """How a replayed call was answered: `eid` is the recorded event or None; `step` exact, masked or courtesy."""
 
     lib: str
     method: str

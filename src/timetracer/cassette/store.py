@@ -206,10 +206,10 @@ def read_cassette(
             for body in bodies.each(cassette):
                 if body.file is not None:
                     body.raw = bodies.unpack(body, lambda name: _read_side_file(path, name, limit, transform))
-    except (CassetteError, MissingDependencyError) as error:
-        if not isinstance(error, CassetteNotFound):
-            error.add_note(f"cassette: {path}")
+    except CassetteNotFound:
         raise
+    except CassetteError as error:
+        raise type(error)(f"{path}: {error}") from error.__cause__
     return cassette
 
 

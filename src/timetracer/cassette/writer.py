@@ -17,6 +17,8 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
+EXIT_SECONDS = 2.0
+
 _writers: weakref.WeakSet[Writer[Any]] = weakref.WeakSet()
 
 
@@ -144,7 +146,7 @@ class Writer(Generic[T]):
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(None if timeout is None else max(0.0, timeout - (time.monotonic() - started)))
-        atexit.unregister(self.close)
+        atexit.unregister(self.flush)
         return finished
 
     def _running(self) -> bool:
@@ -152,7 +154,8 @@ class Writer(Generic[T]):
 
     def _start(self) -> bool:
         if not self._at_exit:
-            atexit.register(self.close)
+            # Flushed, not closed: whoever owns it may still put what ends with the process.
+            atexit.register(self.flush, EXIT_SECONDS)
             self._at_exit = True
         self._thread = threading.Thread(target=self._run, name="timetracer-writer", daemon=True)
         try:

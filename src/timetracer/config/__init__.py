@@ -251,6 +251,11 @@ class TraceConfig:
         return self.store_res_body
 
 
+def in_ci(environ: Mapping[str, str] | None = None) -> bool:
+    """Tells whether a CI system runs this: they all set CI, and nothing is to be recorded there unasked."""
+    return bool((os.environ if environ is None else environ).get("CI"))
+
+
 # ------------------------------------------------------------------------------------------------ names and errors
 
 

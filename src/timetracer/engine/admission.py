@@ -76,7 +76,7 @@ class ReplayAdmission:
 
     def admit(self, inbound: Inbound | None, span: Any) -> Playing | None:
         """Returns a new replay; for a root span that nobody claimed yet, its cassette is chosen when it is claimed."""
-        trace_id, _, parent_id = _identity(inbound, span)
+        trace_id, _, _ = _identity(inbound, span)
         choice = Choice([], self.library.looked_in)
         if inbound is not None:
             sent_trace, sent_parent = caller_of(inbound.headers)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, Protocol
 
 from opentelemetry import context
@@ -15,6 +16,9 @@ from timetracer.cassette.model import Body, Items
 from timetracer.engine.measures import MEASURES
 from timetracer.errors import Exhausted
 from timetracer.plugin import BodyEnd, Value
+
+PACE_SECONDS = 0.001
+"""A body that came faster than this in all has no pace worth noting."""
 
 
 class Budget(Protocol):
@@ -34,17 +38,21 @@ class Copy:
         limit: bytes to keep of it at most.
         budget: bytes to keep over all.
         done: called once, when it ends.
+        paced: notes when each chunk came.
     """
 
-    __slots__ = ("budget", "done", "end", "error", "items", "limit", "overflow", "size")
+    __slots__ = ("budget", "done", "end", "error", "items", "limit", "overflow", "size", "times")
 
-    def __init__(self, limit: int, budget: Budget, done: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, limit: int, budget: Budget, done: Callable[[], None] | None = None, *, paced: bool = False
+    ) -> None:
         self.items: list[Value] = []
         self.size = 0
         self.end: BodyEnd | None = None
         self.error: BaseException | None = None
         self.overflow = False
         self.limit, self.budget, self.done = limit, budget, done
+        self.times: list[float] | None = [time.perf_counter()] if paced else None
 
     def feed(self, item: Value) -> None:
         """Keeps a chunk or an item, unless it ended or there is no room."""
@@ -59,6 +67,8 @@ class Copy:
             return
         self.size += size
         self.items.append(bytes(item) if isinstance(item, (bytearray, memoryview)) else item)
+        if self.times is not None:
+            self.times.append(time.perf_counter())
 
     def restart(self) -> None:
         """Forgets what was copied: the body is sent again from its start (a redirect, a retry)."""
@@ -88,7 +98,13 @@ class Copy:
             return None
         error = None if self.error is None else values.encode(self.error)
         chunks = [c.encode() if isinstance(c, str) else c for c in self.items]
-        return Body(raw=chunks, end=self._end(), error=error)
+        return Body(raw=chunks, end=self._end(), error=error, gaps=self._gaps())
+
+    def _gaps(self) -> list[float] | None:
+        times = self.times
+        if times is None or len(times) < 3 or times[-1] - times[0] < PACE_SECONDS:
+            return None
+        return [round((after - before) * 1000, 1) for before, after in pairwise(times)]
 
     def rows(self) -> Items:
         """The copied items as a cassette's items."""
@@ -102,8 +118,8 @@ class Copy:
 class CopyingStream:
     """Stands where an upload's source stood: hands on what it reads, as it is read, and copies it.
 
-    App code that runs inside (a body generator) runs in the context the call was made in, so that calls it makes are its
-    own and not those of the client beneath which it runs.
+    App code that runs inside (a body generator) runs in the context the call was made in, so that calls it makes are
+    its own and not those of the client beneath which it runs.
     """
 
     def __init__(self, source: Any, sink: Copy) -> None:
@@ -179,7 +195,8 @@ class Recorded:
     """A recorded body or sequence of rows as a `Source`: item by item, then what ended it.
 
     Args:
-        gaps: seconds to wait before each item; none for no waiting.
+        gaps: seconds that lay before each item, the first one counted from here; none for no waiting. An app that took
+            its time over an item does not wait for it again.
         linger: seconds to wait to be cancelled, where a cancellation ended it.
     """
 
@@ -194,25 +211,29 @@ class Recorded:
     ) -> None:
         self._items, self.end, self._error, self._at = items, end, error, 0
         self._gaps, self._linger = gaps, linger
+        self._due = time.perf_counter() if gaps else 0.0
 
     def _next(self) -> tuple[float, Value]:
-        gap = self._gaps[self._at] if self._at < len(self._gaps) else 0.0
+        wait = 0.0
+        if self._at < len(self._gaps):
+            self._due += self._gaps[self._at]
+            wait = max(0.0, self._due - time.perf_counter())
         self._at += 1
-        return gap, self._items[self._at - 1]
+        return wait, self._items[self._at - 1]
 
     def __iter__(self) -> Iterator[Value]:
         while self._at < len(self._items):
-            gap, item = self._next()
-            if gap:
-                time.sleep(gap)
+            wait, item = self._next()
+            if wait:
+                time.sleep(wait)
             yield item
         self._stop()
 
     async def __aiter__(self) -> AsyncIterator[Value]:
         while self._at < len(self._items):
-            gap, item = self._next()
-            if gap:
-                await asyncio.sleep(gap)
+            wait, item = self._next()
+            if wait:
+                await asyncio.sleep(wait)
             yield item
         if isinstance(self._error, asyncio.CancelledError):
             await asyncio.sleep(self._linger)

@@ -7,6 +7,7 @@ reads the context at each call, so two replays at once each have their own time,
 from __future__ import annotations
 
 import sys
+from types import FrameType
 from typing import Any
 
 import time_machine
@@ -35,9 +36,9 @@ def _offset() -> int:
     session: Any = context.get_current().get(SESSION_KEY)
     if session is None:
         return 0
-    frame = sys._getframe(3)  # time_machine's function, then the caller
+    frame: FrameType | None = sys._getframe(3)  # time_machine's function, then the caller
     while frame is not None and frame.f_globals.get("__name__", "").startswith("time_machine"):
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     if frame is None or frame.f_globals.get("__name__", "").startswith(_TRUE_TIME):
         return 0
     return int(getattr(session, "clock_offset", 0))

@@ -10,33 +10,8 @@ from opentelemetry import context, trace
 
 from timetracer.engine.guard import guard
 from timetracer.engine.sessions import SESSION_KEY, SESSIONS, current
-from timetracer.plugin import BodyEnd, Headers, Inbound, Sink, Value, Visit
-
-
-class _Nobody:
-    """A sink and a visit of which nothing is kept."""
-
-    def route(self, name: str) -> None: ...
-
-    def answer(self, value: Value = None, *, status: int | None = None, headers: Headers = ()) -> None: ...
-
-    def error(self, error: BaseException) -> None: ...
-
-    def body(self) -> Sink:
-        return self
-
-    def request_body(self) -> Sink:
-        return self
-
-    def feed(self, item: Value) -> None: ...
-
-    def finish(self, end: BodyEnd = "complete", error: BaseException | None = None) -> None: ...
-
-    def resume(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-
-NOBODY = _Nobody()
+from timetracer.engine.unseen import NOBODY, UNSEEN
+from timetracer.plugin import Inbound, Visit
 
 
 @contextmanager
@@ -50,7 +25,8 @@ def door(inbound: Inbound) -> Iterator[Visit]:
     with guard("opening a session"):
         session = None if context.get_value(SESSION_KEY) is not None else _begin(inbound)
     if session is None:
-        yield NOBODY
+        with _unseen():
+            yield NOBODY
         return
     visit: Any = NOBODY
     with guard("describing an inbound call"):
@@ -65,6 +41,12 @@ def door(inbound: Inbound) -> Iterator[Visit]:
     finally:
         with guard("closing a session"):
             session.release()
+
+
+def _unseen() -> AbstractContextManager[None]:
+    """What is not admitted is nobody's, not even the process's."""
+    joined = SESSIONS.admission is None or context.get_value(SESSION_KEY) is not None
+    return nullcontext() if joined else current(UNSEEN)
 
 
 def _begin(inbound: Inbound) -> Any:

@@ -1,7 +1,7 @@
-"""Runs a role's core against the function it stands for, be that plain, a coroutine function or a generator function.
+"""Runs a role's core against the function it stands for: plain, a coroutine function or a generator function.
 
-A core is a generator without I/O. It yields what it needs done (an effect) and is sent the outcome, errors included; its
-return value is what the app gets.
+A core is a generator without I/O. It yields what it needs done (an effect) and is sent the outcome, errors included;
+its return value is what the app gets.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def drive(core: Core, call: Call, real: Callable[..., Any]) -> Any:
             else:
                 value = real(*effect.args, **effect.kwargs)
             step = core.send
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the core is thrown it, and decides
             value, step = error, core.throw
 
 
@@ -94,7 +94,7 @@ async def adrive(core: Core, call: Call, real: Callable[..., Awaitable[Any]]) ->
                 args, kwargs = _arguments(effect, call)
                 value = await real(*args, **kwargs)
             step = core.send
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the core is thrown it, and decides
             value, step = error, core.throw
 
 
@@ -111,5 +111,5 @@ def gdrive(core: Core, call: Call, real: Callable[..., Generator[Any, Any, Any]]
             args, kwargs = _arguments(effect, call)
             value = yield from real(*args, **kwargs)
             step = core.send
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the core is thrown it, and decides
             value, step = error, core.throw

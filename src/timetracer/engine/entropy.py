@@ -1,7 +1,7 @@
 """What an app draws anew in each run (`uuid4`, `secrets`, `os.urandom`, `random`), noted in a session and given again.
 
-The sources are wrapped where the standard library looks them up; a draw outside any session, or by OpenTelemetry for its
-own ids, is what it always was. Draws are told apart by lane, function, arguments and the module that asked, so that one
+The sources are wrapped where the standard library looks them up. A draw outside any session, or of OpenTelemetry's
+ids, is what it always was. Draws are told apart by lane, function, arguments and the module that asked, so that one
 library's draws do not shift another's.
 """
 
@@ -55,12 +55,12 @@ def install() -> None:
     """Wraps the sources, once.
 
     Upstream: `uuid.uuid4` and `secrets` call `os.urandom` and `random.SystemRandom`, which looks up `random._urandom`
-    (https://github.com/python/cpython/blob/3.13/Lib/random.py); `random`'s functions are bound methods of `random._inst`,
-    whose integers all come from its `getrandbits`.
+    (https://github.com/python/cpython/blob/3.13/Lib/random.py); `random`'s functions are bound methods of
+    `random._inst`, whose integers all come from its `getrandbits`.
     """
     if _undo:
         return
-    hidden = random._inst  # type: ignore[attr-defined]
+    hidden = random._inst
     _set(os, "urandom", _drawing("os.urandom", os.urandom))
     _set(random, "_urandom", _drawing("secrets", _real_urandom))
     for name in ("random", "getrandbits"):

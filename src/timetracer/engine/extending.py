@@ -21,6 +21,7 @@ class Extending:
     """One test that replays what was recorded before and adds what is new."""
 
     closed = False
+    ranked = True
     fenced = True  # nothing in it connects to a server, live plugins aside
 
     def __init__(self, playing: Playing, recording: Recording) -> None:
@@ -108,7 +109,7 @@ def _joined(old: Cassette, fresh: Cassette) -> list[Any]:
 
 
 class Extender:
-    """The side of a plugin in such a session. A miss is a reason to go live, unless the connection was used as a stand-in."""
+    """The side of a plugin in such a session: a miss is a reason to go live, unless on a stand-in that was used."""
 
     stand_in = True
 

@@ -1,4 +1,4 @@
-"""Inbound calls while they are served: what came in and went out, kept where it is recorded, passed where it is replayed."""
+"""Inbound calls while they are served: what came in and went out, kept where recorded, passed on where replayed."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Guest:
 
     def resume(self) -> AbstractContextManager[None]:
         """Makes the session current again."""
-        return current(self.session)  # type: ignore[arg-type]
+        return current(self.session)
 
     def inbound(self) -> model.Inbound:
         """Returns what came in and went out, encoded."""
@@ -108,7 +108,7 @@ class Guest:
 
 
 class PlayedGuest:
-    """The visit of one inbound call that is replayed: its body is noted for choosing the cassette, its answer is not kept."""
+    """The visit of an inbound call that is replayed: its body is noted, to choose the cassette."""
 
     def __init__(self, session: Playing, inbound: Inbound) -> None:
         self.session, self.asked = session, inbound
@@ -145,7 +145,7 @@ class PlayedGuest:
 
     def resume(self) -> AbstractContextManager[None]:
         """Makes the session current again."""
-        return current(self.session)  # type: ignore[arg-type]
+        return current(self.session)
 
 
 class _Until:

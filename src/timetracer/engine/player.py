@@ -224,8 +224,8 @@ class Asked:
         if self.replies and self.replies[0] == EMPTY:
             self.replies.popleft()
             return False
+        yield from ()  # a core like every other, with nothing to wait for
         return bool(self.replies)
-        yield  # a core like every other, with nothing to wait for
 
 
 def _of_length(headers: list[tuple[str, str]], chunks: list[bytes], live: dict[str, str]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""A session that is replayed: a fresh run over one immutable cassette, with its own marks of what was used and missed."""
+"""A session that is replayed: a fresh run over one immutable cassette, with its own marks of what was used."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ class Playing:
     """One inbound call (or test, script, process) while it is replayed."""
 
     closed = False
+    ranked = True
     fenced = True  # nothing in it connects to a server, live plugins aside
 
     def __init__(self, rules: Rules, choice: Choice, *, trace_id: int = 0) -> None:
@@ -226,8 +227,8 @@ class Playing:
         """Refuses an event that was not recorded in full: half an answer would be an invented one."""
         if event.incomplete and (event.result.body is None or event.result.body.end == "complete"):
             raise ReplayError(
-                f"event {event.eid} ({plugin.name} {event.signature.method} {event.signature.url}) was not recorded in full:"
-                f" {event.incomplete}",
+                f"event {event.eid} ({plugin.name} {event.signature.method} {event.signature.url}) was not recorded in"
+                f" full: {event.incomplete}",
                 reason="decode error",
             )
         return event
@@ -278,7 +279,9 @@ class Playing:
 
     def gaps(self, body: Body) -> Sequence[float]:
         """Returns the seconds to wait before each chunk of a recorded body."""
-        return ()
+        if not self.rules.recorded_pace or body.gaps is None:
+            return ()
+        return [milliseconds / 1000 for milliseconds in body.gaps]
 
     def draw(self, source: str, drawn: Any) -> Any:
         """Returns what the app drew when it was recorded; what it draws now where nothing is left."""

@@ -97,7 +97,7 @@ class Take:
         self.value: Value = None
         self.response_body: Copy | None = None
         self.response_items: Copy | None = None
-        self.replies: list[tuple[bool, Value]] | None = None  # (is an error or an empty poll already encoded, value)
+        self.replies: list[Value] | None = None
         self.error: Value = None
         self.cancelled = False
         self.incomplete: str | None = None
@@ -113,7 +113,7 @@ class Take:
     def body(self) -> Copy:
         """Opens the sink of the answer's body; the session stays open until it ends."""
         self.tape.hold()
-        self.response_body = Copy(self.tape.body_limit, self.tape.budget, self._body_done)
+        self.response_body = Copy(self.tape.body_limit, self.tape.budget, self._body_done, paced=True)
         return self.response_body
 
     def items(self) -> Copy:
@@ -261,7 +261,7 @@ class Take:
 
 
 def encode_fields(fields: Any) -> dict[str, Any]:
-    """Encodes a request's fields; a `Volatile` becomes `{"$volatile": [family, value]}`, at any depth of dicts and lists."""
+    """Encodes a request's fields; a `Volatile` becomes `{"$volatile": [family, value]}`, at any depth."""
     return {name: _with_volatile(value) for name, value in fields.items()}
 
 
@@ -354,7 +354,7 @@ class Recorder:
             link.sending -= 1
 
     def open(self, plugin: Plugin, role: Open, call: Call, link: Link | None) -> Core:
-        """Runs the real function with everything beneath it silent; keeps how it failed, or what is known of the peer."""
+        """Runs the real function with all beneath it silent; keeps how it failed, or what is known of the peer."""
         if link is not None:
             link.quiet += 1
         request = None

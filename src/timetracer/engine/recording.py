@@ -1,4 +1,4 @@
-"""A session that is recorded: collects events, spans and draws of one inbound call, and becomes a cassette when all is done."""
+"""A session that is recorded: collects events, spans and draws of one inbound call, and becomes a cassette."""
 
 from __future__ import annotations
 
@@ -61,6 +61,8 @@ class Recording:
     Args:
         turn_over: called once this holds `FULL` events, where nobody else would end it (the process's own).
     """
+
+    ranked = True
 
     def __init__(
         self,
@@ -132,13 +134,13 @@ class Recording:
 
     @property
     def wanted(self) -> bool:
-        """Whether a cassette is to be written of it: not of what is excluded, of successes where only errors are kept, of nothing."""
+        """Whether a cassette is written of it: not of what is excluded, nor of a success where only errors are kept."""
         if self.discarded or (self.terms.errors_only and not self.failed):
             return False
         return self._turn_over is None or bool(self.takes)
 
     def close_now(self) -> None:
-        """Completes the session with whatever is there: the process ends, or open bodies were waited for long enough."""
+        """Completes the session with whatever is there: the process ends, or waited long enough."""
         with self._lock:
             if self.closed:
                 return
@@ -180,7 +182,8 @@ class Recording:
         """Notes a span that began in this session; a local root holds it open, and the first one names it."""
         context = span.get_span_context()
         self.terms.spans[context.span_id] = self
-        self._span_ids.append(context.span_id)
+        if self._turn_over is None:
+            self._span_ids.append(context.span_id)
         if not self.trace_id:
             self.trace_id = context.trace_id
         if is_local_root(span):
@@ -193,6 +196,10 @@ class Recording:
     def span_ended(self, span: Any) -> None:
         """Takes a finished span; a local root lets go of the session."""
         self.finished_spans.append(span)
+        if self._turn_over is not None:
+            self.terms.spans.pop(span.context.span_id, None)
+            if len(self.finished_spans) >= FULL:
+                self._turn_over(self)
         if span.status.status_code.name == "ERROR" and span.context.span_id == self.root_id:
             self.failed = True
         if is_local_root(span):

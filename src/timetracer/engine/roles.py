@@ -1,4 +1,4 @@
-"""What each role means: for a call of a patched function, the core to run, or None to run the real function as it is."""
+"""What each role means: for a call of a patched function the core to run, or None to run the real function as it is."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def poll(plugin: Plugin, role: Poll, call: Call) -> Core | None:
     if not link.stand_in:
         return None
     waits = bool(link.pending)
-    return _constant(waits)
+    return _answering(waits)
 
 
 def open_(plugin: Plugin, role: Open, call: Call) -> Core | None:
@@ -98,9 +98,10 @@ def _closing(link: Link) -> Core:
     return (yield REAL)
 
 
-def _constant(value: Any) -> Core:
+def _answering(value: Any) -> Core:
+    """Returns a core that has nothing to wait for."""
+    yield from ()
     return value
-    yield  # a generator like every core, with nothing to wait for
 
 
 CORES: dict[type, Callable[..., Core | None]] = {

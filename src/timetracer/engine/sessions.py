@@ -40,6 +40,7 @@ class Session(Protocol):
     """One inbound call, its events and its spans."""
 
     task_counts: dict[str, int]
+    ranked: bool  # whether its tasks have lanes
     closed: bool
 
     def side(self, plugin: Plugin) -> Side | None:
@@ -137,7 +138,7 @@ class Sessions:
         session: Any = here.get(SESSION_KEY)
         if session is None and self.searching:
             session = self.by_span.get(trace.get_current_span().get_span_context().span_id)
-        return None if session is None or SILENT_KEY in here else session
+        return None if session is None or SILENT_KEY in here or not session.ranked else session
 
     def begin(self, inbound: Inbound | None, span: Any) -> Session | None:
         """Opens a session for what came in, or for a root span that nobody claimed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,17 +124,15 @@ def _slide_beneath(state: Installed, patch: Patch, outer: Any, *, in_class: bool
 
 
 def wrap(state: Installed, patch: Patch, present: Any, *, in_class: bool) -> Any:
-    """Returns the wrapper of one function: of the same kind (sync, async, generator; method, class method), and signature."""
+    """Returns the wrapper of one function: of the same kind (sync, async, generator; method or not), and signature."""
     unwrap = present.__func__ if isinstance(present, (classmethod, staticmethod)) else present
     bound = in_class and not isinstance(present, staticmethod)
     wrapper = _wrapper(state, patch, unwrap, bound)
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
         if hasattr(unwrap, attribute):
             setattr(wrapper, attribute, getattr(unwrap, attribute))
-    try:
+    with suppress(ValueError, TypeError):  # a C function may have no signature
         wrapper.__signature__ = inspect.signature(unwrap)
-    except (ValueError, TypeError):
-        pass  # a C function without a signature
     # No __wrapped__: OTel's pymemcache instrumentor makes no span over a function that has one.
     return type(present)(wrapper) if isinstance(present, (classmethod, staticmethod)) else wrapper
 

@@ -1,6 +1,6 @@
-"""Django requests: around the whole middleware chain, sync and async, so that everything Django does is inside.
+"""Django requests: around the whole middleware chain, sync and async, so that all that Django does is inside.
 
-Upstream: `BaseHandler.load_middleware` builds `_middleware_chain`, which every handler (WSGI, ASGI, the test client) calls
+Upstream: `BaseHandler.load_middleware` builds `_middleware_chain`, which every handler (WSGI, ASGI, test client) calls
 (https://github.com/django/django/blob/5.2/django/core/handlers/base.py); a request reads its body from `_stream`
 (https://github.com/django/django/blob/5.2/django/http/request.py).
 """
@@ -33,7 +33,7 @@ class Middleware:
         self.get_response, self.door = get_response, door
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
-            markcoroutinefunction(self)  # type: ignore[type-var]
+            markcoroutinefunction(self)
         got_request_exception.connect(_note_exception, dispatch_uid="timetracer")
 
     def __call__(self, request: Any) -> Any:

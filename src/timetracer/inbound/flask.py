@@ -1,7 +1,8 @@
 """Flask requests: around the whole WSGI application, its SERVER span included.
 
 Upstream: `Flask.__call__` is what servers and test clients call; werkzeug's request, which knows its `url_rule`, leaves
-itself in the environ (https://github.com/pallets/flask/blob/3.1.0/src/flask/app.py,
+itself in the environ while it is answered
+(https://github.com/pallets/flask/blob/3.1.0/src/flask/app.py,
 https://github.com/pallets/werkzeug/blob/3.1.0/src/werkzeug/wrappers/request.py).
 """
 
@@ -58,3 +59,5 @@ def _note_exception(sender: Any, exception: BaseException | None = None, **more:
     visit: Visit | None = request.environ.get(wsgi.VISIT)
     if visit is not None and exception is not None:
         visit.error(exception)
+        if request.url_rule is not None:
+            visit.route(request.url_rule.rule)

@@ -1,4 +1,4 @@
-"""Bodies that stream after the call itself returned: each step runs in the call's context and is copied as it goes out."""
+"""Bodies that stream after the call itself returned: each step runs in the call's context, copied as it goes out."""
 
 from __future__ import annotations
 

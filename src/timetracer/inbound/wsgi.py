@@ -16,7 +16,7 @@ Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Callable[[bytes], object]]
 Application: TypeAlias = Callable[[Any, Any], Iterable[bytes]]
 Template: TypeAlias = Callable[[Environ], str | None]
-"""Returns the route's template once routing has run."""
+"""Returns the route's template, asked when the answer starts."""
 
 VISIT = "timetracer.visit"
 """In the environ: the visit of this request, and the mark that its door is open."""
@@ -44,16 +44,12 @@ def serve(
         return app(environ, start_response)
     with door(describe(environ)) as visit:
         environ[VISIT] = visit
-        answer = _Answer(visit, environ, start_response)
+        answer = _Answer(visit, environ, start_response, template)
         try:
             result = app(environ, answer.start)
         except BaseException as error:
             answer.end("error", error)
             raise
-        finally:
-            name = template(environ)
-            if name:
-                visit.route(name)
         if isinstance(result, (list, tuple)):  # at hand already; servers look at its length
             for chunk in result:
                 answer.sink.feed(chunk)
@@ -106,8 +102,8 @@ def _length(environ: Environ) -> int | None:
 class _Answer:
     """What an application answers: taken from `start_response`, from `write`, or from what it returns."""
 
-    def __init__(self, visit: Visit, environ: Environ, start_response: StartResponse) -> None:
-        self.visit, self._start_response = visit, start_response
+    def __init__(self, visit: Visit, environ: Environ, start_response: StartResponse, template: Template) -> None:
+        self.visit, self._environ, self._start_response, self._template = visit, environ, start_response, template
         self.sink = visit.body()
         self._request = visit.request_body()
         environ["wsgi.input"] = IncomingFile(environ["wsgi.input"], self._request, _length(environ))
@@ -115,6 +111,9 @@ class _Answer:
     def start(self, status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
         code, _, reason = status.partition(" ")
         self.visit.answer({"reason": reason}, status=int(code), headers=list(headers))
+        name = self._template(self._environ)
+        if name:
+            self.visit.route(name)
         write = self._start_response(status, headers, *exc_info)
 
         def copying(data: bytes) -> object:

@@ -1,4 +1,4 @@
-"""Django: the middleware, for a project that does not run under `opentelemetry-instrument`, and its `TIMETRACER` settings."""
+"""Django: the middleware, for a project without `opentelemetry-instrument`, and its `TIMETRACER` settings."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Finds DJANGO_SETTINGS_MODULE before OTel's Django instrumentor asks for it, where the project's own script names it.
 
-Without it the instrumentor calls `settings.configure()` and `manage.py runserver` dies: under `opentelemetry-instrument` the
-instrumentors run before `manage.py` (or the WSGI module that gunicorn is told) has had its say.
+Else the instrumentor calls `settings.configure()`, and `manage.py runserver` dies: under `opentelemetry-instrument`
+the instrumentors run before `manage.py` (or the WSGI module that gunicorn is told) has had its say.
 """
 
 from __future__ import annotations

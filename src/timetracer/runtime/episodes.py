@@ -59,7 +59,7 @@ class extend(Scope):
         self.fence: Fence | None = None
         self._pipeline: Pipeline | None = None
 
-    def _again(self) -> extend:  # type: ignore[override]
+    def _again(self) -> extend:
         return extend(self.path, **self._options)
 
     def _open(self) -> Extending:

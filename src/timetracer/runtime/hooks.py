@@ -11,7 +11,9 @@ from timetracer.runtime import django_settings, process, script
 
 
 def pre_instrument() -> None:
-    """Starts timetracer beneath every instrumentor. Upstream: `opentelemetry.instrumentation.auto_instrumentation._load`.
+    """Starts timetracer beneath every instrumentor.
+
+    Upstream: `opentelemetry.instrumentation.auto_instrumentation._load`.
 
     The launcher swallows what is raised here. Recording, the app goes on without; replaying, `timetracer.arming` finds
     that start-up did not come to its end, and ends the process before any app code.
@@ -46,6 +48,5 @@ def _use_django_settings() -> None:
 
 
 def _replaying() -> bool:
-    from timetracer import arming
-
-    return arming.replaying()
+    arming = sys.modules.get("timetracer.arming")
+    return arming is None or bool(arming.replaying())

@@ -1,4 +1,4 @@
-"""Finds the plugins and installs each when its library is there: at start-up if OTel instruments it, else when it is imported."""
+"""Finds the plugins, and installs each with its library: at start-up if OTel instruments that, else on its import."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ logger = logging.getLogger(__name__)
 
 GROUP = "timetracer_plugin"
 INBOUND = ("django", "flask", "litestar", "starlette")
-"""Frameworks whose inbound calls are seen without a line in the app; `timetracer.inbound.<name>` has `install(door)`."""
+"""Frameworks seen without a line in the app; `timetracer.inbound.<name>` has `install(door)`."""
 _INSTRUMENTOR_OF = {"aiohttp": "aiohttp-client", "http_client": "urllib"}
 _MODULE_OF = {"http_client": "urllib.request"}
 
 
 def discovered() -> dict[str, EntryPoint]:
-    """Returns the registered plugins by name. A name is that of the package it is about, so nothing is imported here."""
+    """Returns the registered plugins by name. It is that of the package it is about: nothing is imported here."""
     return {found.name: found for found in entry_points(group=GROUP)}
 
 

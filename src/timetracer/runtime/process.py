@@ -204,6 +204,7 @@ def prepare(config: TraceConfig) -> None:
     entropy.install()
     lanes.install(asyncio.BaseEventLoop, SESSIONS.rankable)
     telemetry.attach(config)
+    telemetry.install_metrics()
 
 
 def settle() -> None:

@@ -1,4 +1,4 @@
-"""`timetracer.record()` and `timetracer.replay()`: context managers and decorators, sync and async, that nest per context."""
+"""`timetracer.record()` and `timetracer.replay()`: context managers and decorators, sync and async."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from timetracer.engine.admission import opens_a_session
 from timetracer.engine.guard import guard
 from timetracer.engine.sessions import SESSION_KEY, SESSIONS
 from timetracer.engine.spans import is_local_root
-from timetracer.telemetry.unseen import UNSEEN
+from timetracer.engine.unseen import UNSEEN
 
 
 class SessionProcessor(SpanProcessor):

@@ -51,7 +51,7 @@ def attach() -> None:
     global _real_set
     if _real_set is None:
         _real_set = propagate.set_global_textmap
-        propagate.set_global_textmap = _wrapping(_real_set)
+        propagate.set_global_textmap = _wrapping(_real_set)  # type: ignore[assignment]
     propagate.set_global_textmap(propagate.get_global_textmap())
 
 
@@ -71,7 +71,7 @@ def detach() -> None:
     """Gives the global propagator back as it was set."""
     global _real_set
     if _real_set is not None:
-        propagate.set_global_textmap = _real_set
+        propagate.set_global_textmap = _real_set  # type: ignore[assignment]
         _real_set = None
     present = propagate.get_global_textmap()
     if isinstance(present, SessionKeeping):

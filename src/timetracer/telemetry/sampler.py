@@ -16,7 +16,7 @@ from opentelemetry.util.types import Attributes
 
 from timetracer.engine.guard import guard
 from timetracer.engine.sessions import SESSION_KEY, SESSIONS
-from timetracer.telemetry.unseen import UNSEEN
+from timetracer.engine.unseen import UNSEEN
 
 _OPENING = (SpanKind.SERVER, SpanKind.CONSUMER, SpanKind.INTERNAL)
 

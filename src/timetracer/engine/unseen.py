@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from timetracer.engine.door import NOBODY
-from timetracer.plugin import Inbound, Plugin, Visit
+from timetracer.plugin import BodyEnd, Headers, Inbound, Plugin, Sink, Value, Visit
+
+
+class _Nobody:
+    """A sink and a visit of which nothing is kept."""
+
+    def route(self, name: str) -> None: ...
+
+    def answer(self, value: Value = None, *, status: int | None = None, headers: Headers = ()) -> None: ...
+
+    def error(self, error: BaseException) -> None: ...
+
+    def body(self) -> Sink:
+        return self
+
+    def request_body(self) -> Sink:
+        return self
+
+    def feed(self, item: Value) -> None: ...
+
+    def finish(self, end: BodyEnd = "complete", error: BaseException | None = None) -> None: ...
+
+    def resume(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+NOBODY = _Nobody()
 
 
 class Unseen:
     """Lets everything pass and keeps nothing."""
 
     closed = False
+    ranked = False
     guest = None
 
     def __init__(self) -> None:
