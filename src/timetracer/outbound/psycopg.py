@@ -304,7 +304,7 @@ def _takes(
     target: str,
     encode: Callable[[Call, Any], Value],
     link: Callable[[Call], Any] = _first,
-    idle: Callable[[Any], bool] = lambda found: False,
+    idle: Callable[[Any], bool] = lambda found: True,  # psycopg in pure Python takes an answer in two nested ones
 ) -> Patch:
     return Patch(target, Receive(link=link, encode=encode, decode=None, idle=idle))
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import class_row, dict_row, namedtuple_row, scalar_row
+from psycopg.rows import class_row, dict_row, namedtuple_row, tuple_row
 from psycopg.types import TypeInfo
 from psycopg.types.composite import CompositeInfo, register_composite
 from psycopg.types.enum import EnumInfo
@@ -240,7 +240,7 @@ def makes_rows() -> object:
     return [conn.cursor(row_factory=dict_row).execute(query).fetchall(),
             list(conn.cursor(row_factory=namedtuple_row).execute(query).fetchone() or ()),
             vars(conn.cursor(row_factory=class_row(Item)).execute(query).fetchone() or object),
-            conn.cursor(row_factory=scalar_row).execute(query).fetchall()]  # fmt: skip
+            conn.cursor(row_factory=tuple_row).execute(query).fetchall()]  # fmt: skip
 
 
 @steps
