@@ -241,7 +241,7 @@ class Conversation:
         failed = bool(self.answers) and len(self.answers[0]) == 1 and "error" in self.answers[0][0]
         answer = self.answers.popleft() if failed or (name and self.answers) else ()  # PREPARE has an answer of its own
         if failed:
-            self._fail(answer[0])
+            self._fail(answer[0], self._statements[name])
         else:
             self._say(wire.message(b"1"))
 
