@@ -108,7 +108,11 @@ def check(name: str, asked: Asked, answer: Answer, cassette: Cassette) -> None:
     assert sent == (asked.body or b""), path
     if inbound.request.body is not None:
         assert inbound.request.body.end == "complete", path
-    assert inbound.result.status == answer.status, path
+    if path == "/fail" and name in ("asgi", "wsgi"):  # the server makes the answer out of the exception
+        assert inbound.result.status is None
+        answer = Answer(500, (), b"")
+    else:
+        assert inbound.result.status == answer.status, path
     body = inbound.result.body
     assert (b"".join(unpack(body)) if body is not None and asked.method != "HEAD" else answer.body) == answer.body, path
     app_made = [(k.lower(), v) for k, v in inbound.result.headers]
