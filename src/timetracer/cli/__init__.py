@@ -20,13 +20,14 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "demo": ("timetracer.cli.demo", "Record a small service, stop what it needs, replay it."),
         "run": ("timetracer.cli.run", "Run a command that records or replays."),
-        "list": ("timetracer.cli.list", "List cassettes."),
+        "list": ("timetracer.cli.listing", "List cassettes."),
         "show": ("timetracer.cli.show", "Show what a cassette holds."),
         "validate": ("timetracer.cli.validate", "Check that cassettes can be read, decoded and replayed."),
         "doctor": ("timetracer.cli.doctor", "Check that this environment is ready."),
     }
 )
-"""Each command with the module whose `command` it is, and what the overview says of it."""
+"""Each command with the module whose `command` it is (no builtin's name: it would hide that one here), and what the
+overview says of it."""
 
 FAILED, USAGE, BAD_CASSETTE = 1, 2, 3
 

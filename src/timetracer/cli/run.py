@@ -49,7 +49,9 @@ def _with_options(function: Any) -> Any:
 
 @click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
 @_with_options
-@click.option("--launcher/--no-launcher", "launched", default=True, help=f"Start it with {LAUNCHER}, where that is installed.")
+@click.option(
+    "--launcher/--no-launcher", "launched", default=True, help=f"Start it with {LAUNCHER}, where that is installed."
+)
 @cassettes.json_option
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj

@@ -1,0 +1,160 @@
+"""The command line as a user starts it: `timetracer` in a process of its own, and what `run` makes of a script."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.serving import environment, finished
+from timetracer.cassette.store import find_cassettes, read_cassette
+
+COMMAND = [sys.executable, "-m", "timetracer.cli"]
+SCRIPT = """
+import sqlite3, sys, threading, uuid
+
+def ask():
+    print(sqlite3.connect("x.sqlite3").execute("select count(*) from things").fetchall())
+
+connection = sqlite3.connect("x.sqlite3")
+connection.execute("create table if not exists things (name text)")
+connection.execute("insert into things values (?)", (str(uuid.uuid4()),))
+connection.commit()
+print(connection.execute("select * from things").fetchall())
+thread = threading.Thread(target=ask)
+thread.start()
+thread.join()
+if "fail" in sys.argv:
+    raise ValueError("on purpose")
+sys.exit(3 if "exit" in sys.argv else 0)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a script."""
+    (tmp_path / "report.py").write_text(SCRIPT)
+    return tmp_path
+
+
+def timetracer(*arguments: str, folder: Path, **more: str) -> Any:
+    """Runs the command line to its end."""
+    return finished([*COMMAND, *arguments], folder=folder, env=environment(**more))
+
+
+def test_a_script_is_one_cassette_with_one_root_and_replays_alike(folder: Path) -> None:
+    """Also what its threads do; with the database gone the same lines are printed."""
+    live = timetracer("run", "--", "python", "report.py", folder=folder)
+    assert live.returncode == 0, live.stderr
+    (path,) = find_cassettes(folder / "cassettes")
+    cassette = read_cassette(path)
+    assert path.name.startswith("RUN__report.py__")
+    assert cassette.inbound is not None
+    assert (cassette.inbound.type, cassette.inbound.target) == ("script.run", "report.py")
+    assert [(span.name, span.kind) for span in cassette.spans if span.parent_id is None] == [("report.py", "INTERNAL")]
+    (folder / "x.sqlite3").unlink()
+    again = timetracer("run", "--mode", "replay", "--cassette", str(path), "--", "python", "report.py", folder=folder)
+    assert (again.returncode, again.stdout) == (0, live.stdout), again.stderr
+    assert not (folder / "x.sqlite3").exists()
+
+
+def test_a_script_replays_without_a_launcher_and_without_run(folder: Path) -> None:
+    """The variables alone do, as the contract has it."""
+    live = timetracer("run", "--", "python", "report.py", folder=folder)
+    (path,) = find_cassettes(folder / "cassettes")
+    (folder / "x.sqlite3").unlink()
+    env = environment(TIMETRACER_MODE="replay", TIMETRACER_CASSETTE=str(path))
+    again = finished([sys.executable, "report.py"], folder=folder, env=env)
+    assert (again.returncode, again.stdout) == (0, live.stdout), again.stderr
+
+
+@pytest.mark.parametrize("more", [{}, {"OTEL_SDK_DISABLED": "true"}], ids=["sdk", "no-sdk"])
+def test_a_script_that_fails_leaves_its_traceback(folder: Path, more: dict[str, str]) -> None:
+    """The exit code is the script's; the cassette holds the exception, also without spans."""
+    done = timetracer("run", "--json", "--", "python", "report.py", "fail", folder=folder, **more)
+    assert done.returncode == 1
+    said = json.loads(done.stdout[done.stdout.index("{") :])
+    assert (said["mode"], said["exit_code"]) == ("record", 1)
+    (path,) = said["cassettes"]
+    cassette = read_cassette(folder / path)
+    assert cassette.trace.status == "error"
+    assert cassette.inbound is not None
+    assert "ValueError: on purpose" in (cassette.inbound.traceback or "")
+    assert len(cassette.events) >= 4
+    shown = timetracer("show", path, folder=folder)
+    assert "ValueError: on purpose" in shown.stdout
+
+
+def test_the_exit_code_of_run_is_the_programs(folder: Path) -> None:
+    """Also one that means something else to us."""
+    assert timetracer("run", "--", "python", "report.py", "exit", folder=folder).returncode == 3
+    assert timetracer("run", "--json", "--", "python", "report.py", "exit", folder=folder).returncode == 3
+
+
+def test_a_replay_without_its_cassette_ends_before_the_script(folder: Path) -> None:
+    """Exit code 3, the file named, and nothing was run."""
+    done = timetracer("run", "--mode", "replay", "--cassette", "none.json", "--", "python", "report.py", folder=folder)
+    assert done.returncode == 3
+    assert "none.json" in done.stderr
+    assert not (folder / "x.sqlite3").exists()
+
+
+def test_a_child_of_a_script_gets_no_root_of_its_own_name(folder: Path) -> None:
+    """The mark of `run` is for the process that it starts, and for no process after that."""
+    (folder / "parent.py").write_text("import os\nprint('_TIMETRACER_SCRIPT' in os.environ)\n")
+    assert timetracer("run", "--", "python", "parent.py", folder=folder).stdout == "False\n"
+
+
+def test_the_demo_replays_equal(tmp_path: Path) -> None:
+    """What the README promises: recorded, everything stopped, replayed alike."""
+    done = timetracer("demo", "--json", "--keep", str(tmp_path / "demo"), folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = json.loads(done.stdout)
+    assert said["equal"]
+    assert said["upstream_stopped"]
+    assert said["recorded"]["body"] == said["replayed"]["body"]
+    assert Path(said["cassette"]).is_file()
+    assert [name.split()[0] for name, _ in said["replayed"]["calls"]] == ["sqlite3", "requests", "httpx"]
+
+
+def test_doctor_finds_this_environment_ready(tmp_path: Path) -> None:
+    """Every plugin's functions are where it expects them, and a replay without a cassette ends before its code."""
+    done = timetracer("doctor", "--json", folder=tmp_path)
+    said = json.loads(done.stdout)
+    wrong = [finding for finding in said["findings"] if finding["state"] == "wrong"]
+    assert (done.returncode, said["ready"], wrong) == (0, True, []), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("TIMETRACER_QUEUE_MB", "-1", "TIMETRACER_QUEUE_MB"),
+        ("OTEL_TRACES_EXPORTER", "bogus", "OTEL_TRACES_EXPORTER"),
+        ("OTEL_PYTHON_DISTRO", "bogus", "OTEL_PYTHON_DISTRO"),
+        ("TIMETRACER_CASSETTE_DIR", "/dev/null/cassettes", "/dev/null"),
+    ],
+)
+def test_doctor_names_what_is_wrong(variable: str, value: str, named: str, tmp_path: Path) -> None:
+    """Exit code 1, and the variable or folder that is to blame."""
+    done = timetracer("doctor", folder=tmp_path, **{variable: value})
+    assert done.returncode == 1
+    assert any("✗" in line and named in line for line in done.stdout.splitlines()), done.stdout
+
+
+def test_manage_py_has_the_command_without_an_installed_app(tmp_path: Path) -> None:
+    """With the project's settings over the environment; its own options and exit codes included."""
+    (tmp_path / "project.py").write_text("SECRET_KEY = 'x'\nTIMETRACER = {'CASSETTE_DIR': 'of-the-project'}\n")
+    (tmp_path / "manage.py").write_text(
+        "import os, sys\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'project')\n"
+        "from django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n"
+    )
+    env = environment(TIMETRACER_CASSETTE_DIR=os.devnull)
+    manage = [sys.executable, "manage.py", "timetracer"]
+    listed = finished([*manage, "list"], folder=tmp_path, env=env)
+    assert (listed.returncode, listed.stdout.partition(";")[0]) == (0, "no cassettes in of-the-project"), listed.stderr
+    assert finished([*manage, "show", "none.json"], folder=tmp_path, env=env).returncode == 3
+    assert "timetracer" in finished([*manage, "--help"], folder=tmp_path, env=env).stdout
