@@ -205,6 +205,30 @@ def packed(cassette: Cassette, *, inline_limit: int | None = None, side_file: Ne
     )
 
 
+def set_apart(cassette: Cassette, limit: int) -> list[list[bytes] | None]:
+    """Takes the bytes of large binary bodies out, so that nothing copies them until they are written.
+
+    Returns:
+        For each body, in the order of `each`, its chunks; None for one that stays: it is small, text, or was decoded.
+    """
+    return [_taken_out(body, limit) for body in each(cassette)]
+
+
+def _taken_out(body: Body, limit: int) -> list[bytes] | None:
+    raw = body.raw
+    if raw is None or body.encoding is not None or sum(map(len, raw)) <= limit or not any(map(_UNREADABLE.search, raw)):
+        return None
+    body.raw = []
+    return raw
+
+
+def changed(chunks: list[bytes], change: Callable[[bytes], bytes]) -> list[bytes]:
+    """Returns the chunks of a body with `change` done to the whole of it; the same chunks where it changed nothing."""
+    whole = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    made = change(whole)
+    return chunks if made is whole else _split(made, [len(chunk) for chunk in chunks])
+
+
 def each(cassette: Cassette) -> Iterator[Body]:
     """Gives every body of a cassette."""
     calls: list[Any] = [*cassette.events, *cassette.shared.values()]

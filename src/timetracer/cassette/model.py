@@ -153,6 +153,9 @@ class Match(msgspec.Struct, omit_defaults=True):
     eid: int | None = None
     step: str | None = None
     reason: str | None = None
+    nearest: int | None = None  # of a miss: the recorded event that comes nearest, and what differs
+    differences: list[str] = []
+    span_id: str | None = None
 
 
 class Cassette(msgspec.Struct, omit_defaults=True):

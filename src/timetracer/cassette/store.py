@@ -68,7 +68,6 @@ def write_cassette(
     *,
     inline_limit: int = INLINE_LIMIT,
     dump: Callable[[Cassette], bytes] = format.dump,
-    side_body: Callable[[bytes], bytes] = bytes,
     transform: Transform | None = None,
 ) -> Path:
     """Writes a cassette: side files first, then the file itself, which appears whole or not at all.
@@ -78,7 +77,6 @@ def write_cassette(
         path: the file; its suffix says how it is compressed.
         inline_limit: bytes above which a body goes to a side file.
         dump: makes the document of the cassette; redaction has its say here.
-        side_body: the same for a body in a side file.
         transform: what is done to each file's bytes before they are compressed.
 
     Returns:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from opentelemetry import trace
+
 from timetracer import values
 from timetracer.cassette import model
 from timetracer.cassette.model import Body, Cassette, Event
@@ -225,7 +227,7 @@ class Playing:
 
     def _whole(self, plugin: Plugin, event: Event) -> Event:
         """Refuses an event that was not recorded in full: half an answer would be an invented one."""
-        if event.incomplete and (event.result.body is None or event.result.body.end == "complete"):
+        if event.incomplete:
             raise ReplayError(
                 f"event {event.eid} ({plugin.name} {event.signature.method} {event.signature.url}) was not recorded in"
                 f" full: {event.incomplete}",
@@ -268,7 +270,15 @@ class Playing:
         MEASURES.misses += 1
         self.marks.misses.append(error)
         self.marks.matches.append(
-            model.Match(lib="", method="", url=str(error.details.get("call", "")), step=None, reason=error.reason)
+            model.Match(
+                lib="",
+                method="",
+                url=str(error.details.get("call", "")),
+                reason=error.reason,
+                nearest=error.details.get("nearest"),
+                differences=error.details.get("differences", []),
+                span_id=f"{trace.get_current_span().get_span_context().span_id:016x}",
+            )
         )
         return error
 
@@ -305,9 +315,10 @@ class Playing:
 
     def outcome(self) -> Cassette:
         """Returns this run as a cassette: the spans made, and how each call was answered."""
-        trace = model.Trace(trace_id=f"{self.trace_id:032x}", root_id="")
+        answers = self.card.cassette.trace.root_id if self.card is not None else ""
+        about = model.Trace(trace_id=f"{self.trace_id:032x}", root_id=answers)
         return Cassette(
-            trace=trace,
+            trace=about,
             spans=[describe_span(s, self.epoch) for s in self.finished_spans],
             replay=list(self.marks.matches),
         )

@@ -79,16 +79,20 @@ class Pipeline:
         limit = self.config.inline_body_kb * 1024
         large = [sum(map(len, body.raw or ())) > limit for body in bodies.each(cassette)]
         coded_before = coded.opened(cassette)
+        apart = bodies.set_apart(cassette, limit)
         hidden = self.secrets.hidden(cassette)
         coded.closed(hidden.cassette, coded_before, hidden.body)
-        for body, is_large in zip(bodies.each(hidden.cassette), large, strict=True):
-            if is_large and body.raw is None:
-                body.raw = bodies.unpack(body, recoding=False)
+        for body, is_large, binary in zip(bodies.each(hidden.cassette), large, apart, strict=True):
+            if binary is not None:
+                body.raw, body.chunks = bodies.changed(binary, hidden.body), None
+            elif is_large and body.raw is None:
+                body.raw = bodies.changed(bodies.unpack(body, recoding=False), hidden.body)
+        del cassette, apart
 
         def dump(written: Cassette) -> bytes:
             return hidden.everywhere(format.dump(written))
 
-        store.write_cassette(hidden.cassette, path, inline_limit=limit, dump=dump, side_body=hidden.body)
+        store.write_cassette(hidden.cassette, path, inline_limit=limit, dump=dump)
         MEASURES.cassettes += 1
         if self.config.export_payloads:
             telemetry.export_exchanges(store.read_cassette(path, side_files=False))
