@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
 from timetracer.config import PLUGIN_KINDS, TraceConfig
 from timetracer.errors import ConfigError
@@ -188,7 +189,7 @@ def test_should_trace_by_globs() -> None:
 
 
 def test_should_sample_is_a_function_of_the_trace_id() -> None:
-    """Only the low 56 bits count, none at rate 0, all at rate 1, and a higher rate keeps what a lower one kept."""
+    """Only the low 64 bits count, none at rate 0, all at rate 1, and a higher rate keeps what a lower one kept."""
     ids = [value * 0x9E3779B97F4A7C15 % (1 << 128) for value in range(1, 2001)]
     kept = {
         rate: {trace for trace in ids if TraceConfig(sample_rate=rate).should_sample(trace)}
@@ -199,9 +200,17 @@ def test_should_sample_is_a_function_of_the_trace_id() -> None:
     assert kept[0.3] < kept[0.6]
     assert 500 < len(kept[0.3]) < 700
     half = TraceConfig(sample_rate=0.5)
-    assert half.should_sample(1 << 55)
-    assert half.should_sample(0xFF << 56 | 1 << 55)
-    assert not half.should_sample((1 << 55) - 1)
+    assert half.should_sample((1 << 63) - 1)
+    assert half.should_sample(0xFF << 64 | (1 << 63) - 1)
+    assert not half.should_sample(1 << 63)
+
+
+def test_sampling_keeps_the_traces_that_otel_keeps() -> None:
+    """At the same rate, a trace that OTel's ratio sampler keeps is recorded, so that its spans are found."""
+    sampler, config = TraceIdRatioBased(0.25), TraceConfig(sample_rate=0.25)
+    for value in range(1, 2001):
+        trace = value * 0x9E3779B97F4A7C15 % (1 << 128)
+        assert config.should_sample(trace) is (sampler.should_sample(None, trace, "x").decision is not Decision.DROP)
 
 
 @pytest.mark.parametrize(

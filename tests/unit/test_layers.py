@@ -42,7 +42,8 @@ def _environment_readers() -> Iterator[str]:
 
 def test_only_the_configuration_reads_the_environment() -> None:
     """A setting is read once; the distro alone may set defaults for OTel."""
-    assert set(_environment_readers()) <= {"config/__init__.py", "telemetry/distro.py"}
+    # The distro and the Django settings only set defaults, for OTel and for Django.
+    assert set(_environment_readers()) <= {"config/__init__.py", "telemetry/distro.py", "runtime/django_settings.py"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=_names)

@@ -20,11 +20,11 @@ from timetracer.config import parsing
 from timetracer.config.parsing import PLUGIN_KINDS, Parser
 from timetracer.errors import ConfigError
 
-__all__ = ["PLUGIN_KINDS", "SCRIPT_MARK", "TraceConfig", "environment", "taken"]
+__all__ = ["PLUGIN_KINDS", "SCRIPT_MARK", "TraceConfig", "environment", "in_ci", "taken"]
 
 T = TypeVar("T")
 _DEFAULT_DIR = "./cassettes"
-_TRACE_ID_BITS = 56  # https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
+_TRACE_ID_BITS = 64  # opentelemetry.sdk.trace.sampling.TraceIdRatioBased
 _LEFT_ALONE = "TIMETRACER_TEST_"  # the project's own tests
 SCRIPT_MARK = "_TIMETRACER_SCRIPT"
 """Set by `timetracer run` alone, for the process that it starts; no setting."""
@@ -204,10 +204,10 @@ class TraceConfig:
     def should_sample(self, trace_id: int) -> bool:
         """Tells whether a trace is recorded: the same in every service, whatever OTel's sampler says.
 
-        The low 56 bits are the trace's randomness, compared as OTel's consistent probability sampling compares them.
+        The low 64 bits decide, low numbers first, as in OTel's `TraceIdRatioBased`: where both keep a share, the traces
+        of the smaller share are among those of the larger one, and a cassette's spans are found in the collector.
         """
-        randomness = trace_id & ((1 << _TRACE_ID_BITS) - 1)
-        return randomness >= round((1.0 - self.sample_rate) * (1 << _TRACE_ID_BITS))
+        return trace_id & ((1 << _TRACE_ID_BITS) - 1) < round(self.sample_rate * (1 << _TRACE_ID_BITS))
 
     def should_mock_plugin(self, name: str, kind: str | None = None) -> bool:
         """Tells whether a plugin is answered from the cassette in replay: name over kind over `all`."""

@@ -23,7 +23,7 @@ def door(inbound: Inbound) -> Iterator[Visit]:
     """
     session: Any = None
     with guard("opening a session"):
-        session = None if context.get_value(SESSION_KEY) is not None else _begin(inbound)
+        session = None if _joining() else _begin(inbound)
     if session is None:
         with _unseen():
             yield NOBODY
@@ -45,8 +45,14 @@ def door(inbound: Inbound) -> Iterator[Visit]:
 
 def _unseen() -> AbstractContextManager[None]:
     """What is not admitted is nobody's, not even the process's."""
-    joined = SESSIONS.admission is None or context.get_value(SESSION_KEY) is not None
+    joined = SESSIONS.admission is None or _joining()
     return nullcontext() if joined else current(UNSEEN)
+
+
+def _joining() -> bool:
+    """Whether what comes in joins the session that is current."""
+    here = context.get_value(SESSION_KEY)
+    return here is not None and here is not SESSIONS.host
 
 
 def _begin(inbound: Inbound) -> Any:

@@ -5,26 +5,46 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from timetracer import values
 from timetracer.cassette import model
-from timetracer.engine.bodies import Copy, CopyingStream
+from timetracer.engine.bodies import Budget, Copy, CopyingStream
 from timetracer.engine.guard import guard
 from timetracer.engine.recorder import encode_fields
+from timetracer.engine.reruns import rerun_of
 from timetracer.engine.sessions import current
 from timetracer.errors import UnsupportedError
 from timetracer.plugin import Headers, Inbound, Sink, Upload, Value
 
-if TYPE_CHECKING:
-    from timetracer.engine.playing import Playing
-    from timetracer.engine.recording import Recording
+class Host(Protocol):
+    """The recording that a guest visits."""
+
+    budget: Budget
+    body_limit: int
+    failed: bool
+    stores_request_body: bool
+    stores_response_body: bool
+
+    def hold(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+class PlayingHost(Protocol):
+    """The replay that a guest visits."""
+
+    def hold(self) -> None: ...
+
+    def release(self) -> None: ...
 
 
 class Guest:
     """The visit of one inbound call that is recorded."""
 
-    def __init__(self, session: Recording, inbound: Inbound) -> None:
+    trusted = False
+
+    def __init__(self, session: Host, inbound: Inbound) -> None:
         self.session, self._inbound = session, inbound
         self.sent_body: Copy | None = None
         self.response_body: Copy | None = None
@@ -48,14 +68,14 @@ class Guest:
 
     def request_body(self) -> Copy:
         """Opens the sink of the request's body."""
-        limit = self.session.body_limit if self.session.terms.store_request_body else 0
+        limit = self.session.body_limit if self.session.stores_request_body else 0
         self.sent_body = Copy(limit, self.session.budget)
         return self.sent_body
 
     def body(self) -> Copy:
         """Opens the sink of the answer's body; the session stays open until it ends."""
         self.session.hold()
-        limit = self.session.body_limit if self.session.terms.store_response_body else 0
+        limit = self.session.body_limit if self.session.stores_response_body else 0
         self.response_body = Copy(limit, self.session.budget, self.session.release)
         return self.response_body
 
@@ -110,7 +130,7 @@ class Guest:
 class PlayedGuest:
     """The visit of an inbound call that is replayed: its body is noted, to choose the cassette."""
 
-    def __init__(self, session: Playing, inbound: Inbound) -> None:
+    def __init__(self, session: PlayingHost, inbound: Inbound) -> None:
         self.session, self.asked = session, inbound
         self.status: int | None = None
         self.headers: Headers = ()
@@ -119,6 +139,11 @@ class PlayedGuest:
             inbound.body.replace(_Noting(inbound.body.source, self._sent))
         elif inbound.body:
             self._sent.append(inbound.body)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the replay runner sent it: a token that it carries belongs to a session of another time."""
+        return rerun_of(self.asked.headers) is not None
 
     def sent(self) -> bytes:
         """Returns the inbound body as far as the app has read it."""

@@ -33,6 +33,7 @@ def report(
             call=call,
         )
     lines = [f"  compared: {_short(_fields(request, fields, body))}"]
+    details: dict[str, Any] = {}
     if matcher.exhausted(text):
         times = len(matcher.index.exact[text])
         head, reason = (
@@ -47,9 +48,10 @@ def report(
             lines.append(f"  nearest:  none, the cassette holds no {plugin.name} call that is left")
         else:
             lines.append(f"  nearest:  event {nearest.eid}: {nearest.signature.method} {_short(nearest.signature.url)}")
-            lines += [f"  differs:  {line}" for line in differences(nearest, request, fields, body)]
+            details = {"nearest": nearest.eid, "differences": differences(nearest, request, fields, body)}
+            lines += [f"  differs:  {line}" for line in details["differences"]]
     lines += [f"  cassette: {cassette}", f"  {rerecord}"]
-    return error("\n".join([head, *lines]), reason=reason, call=call, cassette=cassette)
+    return error("\n".join([head, *lines]), reason=reason, call=call, cassette=cassette, **details)
 
 
 def _hint_without_cassette(cassette: str | None) -> str:

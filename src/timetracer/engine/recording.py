@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from timetracer import values
 from timetracer.cassette import model
 from timetracer.engine.bodies import Budget
@@ -77,6 +79,8 @@ class Recording:
         self.terms, self.path, self._turn_over = terms, path, turn_over
         self.trace_id, self.root_id, self.parent_id = trace_id, root_id, parent_id
         self.budget, self.body_limit = terms.budget, terms.body_limit
+        self.stores_request_body = terms.store_request_body
+        self.stores_response_body = terms.store_response_body
         self.epoch = time.time_ns()
         self.task_counts: dict[str, int] = {}
         self.takes: list[Take] = []
@@ -220,11 +224,12 @@ class Recording:
 
     def cassette(self) -> model.Cassette:
         """Returns the cassette, encoded but not yet redacted."""
-        shared: dict[str, model.Event] = {}
+        known: dict[bytes, model.Event] = {}  # what belongs to connections, each once however many there were
         for take in list(self.shared.values()):
             event = take.event(self.epoch)
-            event.eid, event.span_id, event.lane, event.start_offset_ms = -1, None, "", 0.0
-            shared[f"{len(shared):04x}"] = event
+            event.eid, event.span_id, event.lane, event.start_offset_ms, event.duration_ms = -1, None, "", 0.0, None
+            known.setdefault(msgspec.json.encode(event), event)
+        shared = {f"{number:04x}": event for number, event in enumerate(known.values())}
         inbound = self.guest.inbound() if self.guest is not None else None
         return model.Cassette(
             trace=self._trace(),

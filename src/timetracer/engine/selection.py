@@ -56,8 +56,8 @@ class Library:
         if inbound is None:
             self.processes.append(each)
             return
-        if trace.parent_id:
-            self._by_caller.setdefault((int(trace.trace_id, 16), int(trace.parent_id, 16)), []).append(each)
+        for caller in filter(None, (trace.parent_id, trace.root_id)):  # the runner names the root itself
+            self._by_caller.setdefault((int(trace.trace_id, 16), int(caller, 16)), []).append(each)
         self._by_target.setdefault((inbound.type, inbound.method, inbound.target), []).append(each)
         self._by_masked.setdefault((inbound.type, inbound.method, masked(inbound.target).text), []).append(each)
 

@@ -81,9 +81,11 @@ class Sessions:
         admission: opens sessions for inbound calls; None while timetracer is off.
         process: the session of calls that belong to no inbound call; None to let them pass.
         orphan: returns the session that an orphan (a call whose context was lost) joins, or None.
+        host: the session of a script, if there is one: what comes in while it runs does not join it.
     """
 
     def __init__(self) -> None:
+        self.host: Session | None = None
         self.admission: Admission | None = None
         self.process: Session | None = None
         self.orphan: Callable[[], Session | None] = lambda: None
@@ -150,7 +152,7 @@ SESSIONS = Sessions()
 
 
 @contextmanager
-def current(session: Session | None) -> Iterator[None]:
+def current(session: Any) -> Iterator[None]:
     """Makes `session` the current one inside the block."""
     token = context.attach(context.set_value(SESSION_KEY, session))
     try:

@@ -11,6 +11,8 @@ from timetracer.plugin import BodyEnd, Headers, Inbound, Plugin, Sink, Value, Vi
 class _Nobody:
     """A sink and a visit of which nothing is kept."""
 
+    trusted = False
+
     def route(self, name: str) -> None: ...
 
     def answer(self, value: Value = None, *, status: int | None = None, headers: Headers = ()) -> None: ...

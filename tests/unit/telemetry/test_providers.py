@@ -18,7 +18,7 @@ from timetracer.engine.admission import RecordingAdmission
 from timetracer.engine.recording import Recording, Terms
 from timetracer.engine.sessions import SESSIONS, current
 from timetracer.plugin import Plugin
-from timetracer.telemetry.unseen import UNSEEN
+from timetracer.engine.unseen import UNSEEN
 
 PLUGIN = Plugin(name="any", kind="http", library="any", patches=())
 
