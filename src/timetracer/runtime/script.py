@@ -18,9 +18,11 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from timetracer import config
 from timetracer.engine.guard import guard
-from timetracer.engine.sessions import SESSIONS
+from timetracer.engine.sessions import SESSION_KEY, SESSIONS
 from timetracer.plugin import Inbound, Visit
+from timetracer.runtime import process
 
+_TYPE = "script.run"
 _SERVERS = frozenset(
     {"celery", "daphne", "granian", "gunicorn", "hypercorn", "mod_wsgi-express", "uvicorn", "waitress-serve"}
 )
@@ -54,21 +56,26 @@ def script_name(arguments: list[str]) -> str | None:
 
 
 def begin() -> None:
-    """Opens the script's session, where `timetracer run` asked for it; it ends with the process."""
-    if config.taken(config.SCRIPT_MARK) is None or SESSIONS.admission is None:
-        return
+    """Opens the script's session, where `timetracer run` asked for it or its cassette is replayed, until the end."""
+    marked = config.taken(config.SCRIPT_MARK) is not None
     name = script_name(sys.orig_argv)
-    if name is None:
+    if name is None or SESSIONS.admission is None or not (marked or _replayed(name)):
         return
     with guard("opening a script's session"):
-        inbound = Inbound(type="script.run", method="RUN", target=name)
+        inbound = Inbound(type=_TYPE, method="RUN", target=name)
         span = trace.get_tracer("timetracer").start_span(name, kind=SpanKind.INTERNAL)
-        context.attach(trace.set_span_in_context(span))
         claimed = SESSIONS.by_span.get(span.get_span_context().span_id)
         # Without an SDK there is nothing to claim.
         session: Any = SESSIONS.begin(inbound, span) if claimed is None else SESSIONS.admission.claim(claimed, inbound)
         if session is not None:
             _Script(session, span, inbound).hold()
+
+
+def _replayed(name: str) -> bool:
+    state = process.started()
+    cards = state.library.cards if state is not None and state.library is not None else []
+    calls = (card.cassette.inbound for card in cards)
+    return any(call is not None and (call.type, call.target) == (_TYPE, name) for call in calls)
 
 
 class _Script:
@@ -82,7 +89,8 @@ class _Script:
     def hold(self) -> None:
         """Keeps the session open until the process ends, also by SIGTERM."""
         self.session.hold()
-        SESSIONS.orphan = self._open_one
+        SESSIONS.orphan, SESSIONS.host = self._open_one, self.session
+        context.attach(context.set_value(SESSION_KEY, self.session, trace.set_span_in_context(self.span)))
         atexit.register(self.end)
         os.register_at_fork(after_in_child=self._leave)
         before = signal.getsignal(signal.SIGTERM)
@@ -100,6 +108,8 @@ class _Script:
     def _leave(self) -> None:
         """A forked child's calls are not the script's: its cassette is written by the parent."""
         self._ended = True
+        SESSIONS.host = None
+        context.attach(context.set_value(SESSION_KEY, None))
 
     def end(self) -> None:
         """Ends the root span and lets go of the session; an exception that ended the script is noted."""
