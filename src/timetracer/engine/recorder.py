@@ -335,7 +335,7 @@ class Recorder:
             return (yield REAL)
         if take.stream or link.stream is not None:
             link.stream = link.stream or take
-        else:
+        elif take.left:
             self.tape.hold()
             link.pending.append(take)
         link.sending += 1

@@ -7,16 +7,17 @@ import importlib.abc
 import importlib.util
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
 
 from timetracer.engine import wrapping
+from timetracer.engine.cards import Card
 from timetracer.engine.door import door
 from timetracer.engine.guard import guard
-from timetracer.errors import ConfigError
+from timetracer.errors import ConfigError, ReplayError
 from timetracer.plugin import Plugin
 
 logger = logging.getLogger(__name__)
@@ -137,6 +138,23 @@ class _Loader(importlib.abc.Loader):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
+
+
+def require(cards: Iterable[Card]) -> None:
+    """Checks that every library a cassette holds calls of has its plugin: without it those calls would go live.
+
+    Raises:
+        ReplayError: a plugin is not installed.
+    """
+    known = {*discovered(), *wrapping.installed()}
+    for each in cards:
+        used = {event.signature.lib for event in (*each.cassette.events, *each.cassette.shared.values())}
+        if missing := sorted(used - known):
+            raise ReplayError(
+                f"{each.name} holds calls of {', '.join(missing)}, and no plugin of that name is installed:"
+                f" install the package that brings it (entry point group {GROUP})",
+                reason="plugin not installed",
+            )
 
 
 def broken() -> dict[str, list[str]]:

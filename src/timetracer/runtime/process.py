@@ -21,7 +21,7 @@ from timetracer.engine.playing import Playing, Rules
 from timetracer.engine.recording import Recording, Terms
 from timetracer.engine.selection import Library, joined
 from timetracer.engine.sessions import SESSIONS
-from timetracer.runtime import libraries
+from timetracer.runtime import libraries, outcomes
 from timetracer.runtime.pipeline import Pipeline, read_library
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class Started:
     library: Library | None = None
     process: Recording | Playing | None = None
     fence: Fence | None = None
+    pinned: bool = False
 
 
 _started: Started | None = None
@@ -58,24 +59,28 @@ def armed() -> bool:
     return _started is not None
 
 
-def start(config: TraceConfig | None = None) -> None:
+def start(config: TraceConfig | None = None, *, library: Library | None = None) -> None:
     """Turns timetracer on for this process; with another configuration, turns it over.
 
     Args:
         config: None for what the environment says.
+        library: the cassettes to replay, in place of those that `config` names. Who gives them has the last word:
+            until `stop`, an application's own settings start nothing else.
 
     Raises:
         ConfigError: a setting is not allowed.
         CassetteError: in replay, a cassette cannot be read.
     """
     global _started
+    if _started is not None and _started.pinned:
+        return
     config = TraceConfig.from_env(known_plugins=_unknown_kinds()) if config is None else config
     with _lock:
         if _started is not None:
             stop()
         logging.getLogger("timetracer").setLevel(config.log_level.upper())
         pipeline = Pipeline(config)
-        state = Started(config, pipeline)
+        state = Started(config, pipeline, library, pinned=library is not None)
         if config.mode == "record":
             _start_recording(state)
         elif config.mode == "replay":
@@ -173,10 +178,12 @@ def rules_of(config: TraceConfig, known: Library | None, **more: Any) -> Rules:
 
 def _start_replay(state: Started) -> None:
     config = state.config
-    state.library = read_library(config.replay_from, config)
+    if state.library is None:
+        state.library = read_library(config.replay_from, config)
+    libraries.require(state.library.cards)
     prepare(config)
     clock.install()
-    rules = rules_of(config, state.library)
+    rules = rules_of(config, state.library, completed=outcomes.deliver)
     state.process = Playing(
         rules, Choice(_process_cards(state.library, frozenset(config.match_ignore)), state.library.looked_in)
     )

@@ -20,7 +20,7 @@ from timetracer.engine.playing import Playing
 from timetracer.engine.recording import Recording
 from timetracer.engine.sessions import SESSION_KEY
 from timetracer.errors import ReplayError
-from timetracer.runtime import process
+from timetracer.runtime import libraries, process
 from timetracer.runtime.pipeline import Pipeline, read_library
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -149,6 +149,7 @@ class replay(Scope):
     def _open(self) -> Playing:
         config = TraceConfig.from_env().with_settings({**self._options, "mode": "replay", "cassette": str(self.path)})
         library = read_library(str(self.path), config)
+        libraries.require(library.cards)
         process.prepare(config)
         clock.install()
         self.fence = raise_fence(everywhere=False)
