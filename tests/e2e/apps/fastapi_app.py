@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import starlette_app
 from fastapi import APIRouter, BackgroundTasks, Body, Depends, FastAPI, File, Form, UploadFile
 from fastapi.responses import JSONResponse, StreamingResponse
-
 from upstream import CHUNKS, CONFIG, SETUP, ask, ask_async, digest
 
 app = FastAPI()

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Flask, Response, jsonify, request, send_file, stream_with_context
-
 from upstream import CHUNKS, CONFIG, SETUP, ask, digest
 
 app = Flask(__name__)

@@ -13,7 +13,6 @@ from litestar.datastructures import Cookie, UploadFile
 from litestar.enums import RequestEncodingType
 from litestar.params import Body
 from litestar.response import ServerSentEvent, ServerSentEventMessage, Stream
-
 from upstream import CHUNKS, CONFIG, SETUP, ask, ask_async, digest
 
 

@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
-
 from upstream import CHUNKS, CONFIG, SETUP, ask, ask_async, digest
 
 
@@ -21,7 +20,8 @@ async def health(request: Request) -> Response:
 
 
 async def one(request: Request) -> Response:
-    answer = JSONResponse({"n": request.path_params["n"], "upstream": await ask_async(f"one-{request.path_params['n']}")})
+    n = request.path_params["n"]
+    answer = JSONResponse({"n": n, "upstream": await ask_async(f"one-{n}")})
     answer.set_cookie("a", "1")
     answer.set_cookie("b", "2")
     return answer

@@ -12,7 +12,7 @@ from timetracer.config import TraceConfig
 
 URL = os.environ["APP_UPSTREAM"]
 SETUP = os.environ.get("APP_SETUP", "launcher")
-"""How timetracer gets in: `launcher` (not a line in the application, nor for `variables`), `middleware`, `auto_setup`."""
+"""How timetracer gets in: `launcher` and `variables` (not a line in the application), `middleware`, `auto_setup`."""
 
 CONFIG: TraceConfig | None = None
 if "APP_MODE" in os.environ:  # no TIMETRACER_* variable, so nothing but the application starts timetracer
