@@ -15,7 +15,7 @@ from typing import Any
 
 from opentelemetry import context
 
-from timetracer.engine.sessions import SESSION_KEY, SILENT_KEY
+from timetracer.engine.sessions import SESSION_KEY, SILENT_KEY, silenced
 
 _OWN_SOURCE = ("opentelemetry.", "timetracer.", "tempfile", "asyncio.", "ssl", "urllib3.util.retry")
 _real_urandom = os.urandom
@@ -39,13 +39,26 @@ def _session(depth: int) -> tuple[Any, str]:
 
 
 def _drawing(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-    def draw(*args: Any) -> Any:
-        drawn = real(*args)
+    def draw(*args: Any, **kwargs: Any) -> Any:
+        drawn = real(*args, **kwargs)
         session, asker = _session(2)
-        return drawn if session is None else session.draw(f"{name}({','.join(map(str, args))}) by {asker}", drawn)
+        if session is None:
+            return drawn
+        asked = ",".join(map(str, (*args, *kwargs.values())))
+        return session.draw(f"{name}({asked}) by {asker}", drawn)
 
     draw.__name__, draw.__doc__ = name, real.__doc__
     return draw
+
+
+def _whole(real: Callable[..., float]) -> Callable[..., float]:
+    """Makes one draw of a function that keeps half of what it drew for its next call, in whatever session that is."""
+
+    def gauss(*args: Any, **kwargs: Any) -> float:
+        with silenced(frozenset()):
+            return real(*args, **kwargs)
+
+    return gauss
 
 
 _undo: list[Callable[[], None]] = []
@@ -67,6 +80,7 @@ def install() -> None:
         wrapped = _drawing(f"random.{name}", getattr(hidden, name))
         _set(hidden, name, wrapped)
         _set(random, name, wrapped)
+    _set(random, "gauss", _drawing("random.gauss", _whole(hidden.gauss)))
     _set_otel_ids()
 
 

@@ -1,0 +1,105 @@
+"""Draws of entropy: noted in a session, given again in its replay, untouched outside."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+
+from timetracer.engine import entropy
+from timetracer.engine.sessions import current
+
+
+class Noting:
+    """A session that notes draws, or gives them again."""
+
+    def __init__(self, given: list[Any] | None = None) -> None:
+        self.noted: list[tuple[str, Any]] = []
+        self.given = given
+
+    def draw(self, source: str, drawn: Any) -> Any:
+        """Notes a draw; returns the one to use."""
+        self.noted.append((source, drawn))
+        return drawn if self.given is None else self.given.pop(0)
+
+
+@pytest.fixture(autouse=True)
+def installed() -> Iterator[None]:
+    """The sources wrapped, for one test."""
+    entropy.uninstall()
+    entropy.install()
+    yield
+    entropy.uninstall()
+
+
+def everything() -> list[Any]:
+    """What an app may draw."""
+    return [
+        uuid.uuid4(),
+        secrets.token_hex(8),
+        secrets.choice("abcdef"),
+        os.urandom(5),
+        random.random(),
+        random.randint(1, 10**12),
+        random.choice(range(10**9)),
+        random.sample(range(1000), 5),
+        random.gauss(0, 1),
+        random.uniform(2, 3),
+        random.getrandbits(70),
+        random.shuffle(order := list(range(20))) or order,
+        random.SystemRandom().random(),
+    ]
+
+
+def test_what_is_drawn_in_a_session_is_drawn_again() -> None:
+    """A replay of the noted draws gives every value again, whatever function asked for it."""
+    recording = Noting()
+    with current(recording):
+        first = everything()
+    with current(Noting([drawn for _, drawn in recording.noted])):
+        assert everything() == first
+
+
+def test_nothing_is_noted_outside_a_session() -> None:
+    """A draw outside any session is what it always was."""
+    session = Noting()
+    assert everything() != everything()
+    with ThreadPoolExecutor(1) as pool, current(session):
+        pool.submit(everything).result()  # a thread without context
+    assert session.noted == []
+
+
+def test_otel_draws_its_ids_for_itself() -> None:
+    """Span ids are no draws of the app: a replay must not repeat them."""
+    session = Noting()
+    ids = RandomIdGenerator()
+    with current(session):
+        drawn = {ids.generate_span_id() for _ in range(50)} | {ids.generate_trace_id() for _ in range(50)}
+    assert len(drawn) == 100
+    assert session.noted == []
+
+
+def test_a_draw_names_its_source_and_who_asked() -> None:
+    """One library's draws do not shift another's."""
+    session = Noting()
+    with current(session):
+        uuid.uuid4()
+        secrets.token_bytes(3)
+        random.random()
+    sources = [source for source, _ in session.noted]
+    assert sources == ["os.urandom(16) by uuid", "secrets(3) by random", f"random.random() by {__name__}"]
+
+
+def test_seeding_still_works() -> None:
+    """`random.seed` makes the same sequence as ever."""
+    random.seed(7)
+    first = [random.random(), random.randint(0, 99)]
+    random.seed(7)
+    assert first == [random.random(), random.randint(0, 99)]

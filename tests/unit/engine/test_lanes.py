@@ -1,0 +1,63 @@
+"""Lanes: tasks named by who made them and in which order, the same in every run."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from timetracer.engine import lanes
+
+
+class Ranking:
+    """Where tasks are counted."""
+
+    def __init__(self) -> None:
+        self.task_counts: dict[str, int] = {}
+
+
+@pytest.fixture
+def ranking() -> Iterator[Ranking]:
+    """Lanes in place over one session."""
+    lanes.uninstall(asyncio.BaseEventLoop)
+    session = Ranking()
+    lanes.install(asyncio.BaseEventLoop, lambda: session)
+    yield session
+    lanes.uninstall(asyncio.BaseEventLoop)
+
+
+def test_tasks_have_the_same_lane_in_every_run(ranking: Ranking) -> None:
+    """Three gathered coroutines, each with two of its own, 50 runs with random delays: always the same nine lanes."""
+
+    async def child(n: int, m: int, seen: dict[tuple[int, int], str]) -> None:
+        await asyncio.sleep(random.random() / 500)
+        seen[n, m] = lanes.current_lane()
+
+    async def parent(n: int, seen: dict[tuple[int, int], str]) -> None:
+        await asyncio.sleep(random.random() / 500)
+        seen[n, 0] = lanes.current_lane()
+        await asyncio.gather(child(n, 1, seen), child(n, 2, seen))
+
+    async def run() -> dict[tuple[int, int], str]:
+        ranking.task_counts.clear()
+        seen: dict[tuple[int, int], str] = {}
+        await asyncio.gather(*(parent(n, seen) for n in (1, 2, 3)))
+        return seen
+
+    async def root() -> list[dict[tuple[int, int], str]]:
+        return [await run() for _ in range(50)]
+
+    # `asyncio.run` makes a task of its own, which is the first here
+    runs = asyncio.run(root())
+    expected = {(n, 0): f"{n}" for n in (1, 2, 3)} | {(n, m): f"{n}.{m}" for n in (1, 2, 3) for m in (1, 2)}
+    prefixes = {seen[1, 0].removesuffix("1") for seen in runs}
+    assert len(prefixes) == 1
+    (prefix,) = prefixes
+    assert runs == [{key: prefix + lane for key, lane in expected.items()}] * 50
+
+
+def test_plain_code_has_no_lane(ranking: Ranking) -> None:
+    """Outside any event loop there is no lane."""
+    assert lanes.current_lane() == ""

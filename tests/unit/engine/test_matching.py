@@ -1,0 +1,113 @@
+"""Which recorded event answers a call: exact, masked, bound; by lane and order; and never anything looser."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from tests.unit.engine.decks import Asking, cassette, event
+from timetracer.engine.matching import swap, swap_bytes, swap_data
+
+A, B, C, D = (str(uuid.UUID(int=n + (4 << 76))) for n in range(4))
+
+
+def test_equal_calls_answer_in_recorded_order() -> None:
+    """The same question three times gets the three answers in order, and no fourth."""
+    asking = Asking(cassette(event(0, "/a"), event(1, "/b"), event(2, "/a")))
+    assert [asking.ask("/a"), asking.ask("/a"), asking.ask("/a")] == [(0, "exact"), (2, "exact"), None]
+
+
+def test_other_calls_never_answer() -> None:
+    """Another target, method, field or body is another question."""
+    asking = Asking(cassette(event(0, "/a", body=b"x", page=1)))
+    assert asking.ask("/b", body=b"x", page=1) is None
+    assert asking.ask("/a", method="POST", body=b"x", page=1) is None
+    assert asking.ask("/a", body=b"y", page=1) is None
+    assert asking.ask("/a", body=b"x", page=2) is None
+    assert asking.ask("/a", body=b"x") is None
+    assert asking.ask("/a", body=b"x", page=1) == (0, "exact")
+
+
+def test_the_lane_decides_between_equal_calls() -> None:
+    """Concurrent tasks that ask alike each get what their own lane got, in whatever order they ask."""
+    asking = Asking(cassette(event(0, "/n", lane="2"), event(1, "/n", lane="1"), event(2, "/n", lane="3")))
+    assert [asking.ask("/n", lane=lane) for lane in ("1", "2", "3")] == [(1, "exact"), (0, "exact"), (2, "exact")]
+
+
+def test_a_lane_that_was_not_recorded_is_served_in_order() -> None:
+    """Lanes are a preference: a run with other tasks still gets answers."""
+    asking = Asking(cassette(event(0, "/n", lane="1"), event(1, "/n", lane="2")))
+    assert [asking.ask("/n"), asking.ask("/n")] == [(0, "exact"), (1, "exact")]
+
+
+def test_json_bodies_are_equal_whatever_their_layout() -> None:
+    """A JSON body is compared as JSON, keys in any order."""
+    asking = Asking(cassette(event(0, "/a", method="POST", body=b'{"a": 1, "b": [2]}')))
+    assert asking.ask("/a", method="POST", body=b'{"b":[2],"a":1}') == (0, "exact")
+
+
+def test_ids_and_times_are_masked_where_nothing_is_exact() -> None:
+    """A fresh uuid or time does not hide the event; the ids must agree with each other throughout."""
+    asking = Asking(cassette(event(0, f"/t/{A}", at="2026-01-02T03:04:05+00:00"), event(1, f"/t/{B}/x")))
+    assert asking.ask(f"/t/{C}", at="2027-11-12 13:14:15.123") == (0, "masked")
+    assert asking.matcher.live == {A: C}
+
+
+def test_bound_ids_lead_to_exact_answers() -> None:
+    """Once a live id stands for a recorded one, later calls with it are exact, and no other id passes for it."""
+    asking = Asking(cassette(event(0, f"/make/{A}"), event(1, f"/get/{A}"), event(2, f"/get/{B}")))
+    assert asking.ask(f"/make/{C}") == (0, "masked")
+    assert asking.ask(f"/get/{D}") == (2, "masked")
+    assert asking.ask(f"/get/{C}") == (1, "exact")
+
+
+def test_volatile_values_are_masked_by_family_and_wherever_they_stand() -> None:
+    """A value that a plugin calls volatile is left out in the second attempt, in the body as well."""
+    asking = Asking(cassette(event(0, "/up", body=b"--bound-1\r\nx", boundary={"$volatile": ["boundary", "bound-1"]})))
+    again = {"$volatile": ["boundary", "bound-77"]}
+    assert asking.ask("/up", body=b"--bound-77\r\nx", boundary=again) == (0, "masked")
+
+
+def test_strict_masks_nothing() -> None:
+    """With strict replay a fresh id is a miss."""
+    assert Asking(cassette(event(0, f"/t/{A}")), strict=True).ask(f"/t/{C}") is None
+
+
+def test_what_redaction_replaced_matches_any_live_value_once_and_then_that_one() -> None:
+    """A replacement is a wildcard at its place: it is bound to the live value, and the binding holds."""
+    made = cassette(event(0, "/login?key=qzRpl1", user="anna"), event(1, "/me?key=qzRpl1"), replacements=("qzRpl1",))
+    asking = Asking(made)
+    assert asking.ask("/login?key=live-key", user="berta") is None
+    assert asking.ask("/login?key=live-key", user="anna") == (0, "masked")
+    assert asking.ask("/me?key=other") is None
+    assert asking.ask("/me?key=live-key") == (1, "exact")
+
+
+def test_ignored_fields_are_left_out_of_matching() -> None:
+    """A query parameter, field or JSON key that is ignored may differ."""
+    made = cassette(event(0, "/a?nonce=1&x=2", method="POST", body=b'{"nonce": 1, "y": 2}'))
+    asking = Asking(made, ignore=frozenset({"nonce"}))
+    assert asking.ask("/a?nonce=9&x=2", method="POST", body=b'{"nonce": 8, "y": 2}') == (0, "exact")
+
+
+def test_repeats_answer_again_where_allowed() -> None:
+    """With repeats the last answer is given again and again."""
+    asking = Asking(cassette(event(0, "/a"), event(1, "/a")), repeats=True)
+    assert [asking.ask("/a") for _ in range(4)] == [(0, "exact"), (1, "exact"), (1, "exact"), (1, "exact")]
+
+
+def test_a_call_costs_the_same_in_a_large_cassette() -> None:
+    """Ten thousand equal and ten thousand different questions are answered without scanning."""
+    asking = Asking(cassette(*(event(n, "/same" if n % 2 else f"/{n}") for n in range(20_000))))
+    began = time.process_time()
+    assert all(asking.ask("/same") for _ in range(10_000))
+    assert all(asking.ask(f"/{n}") for n in range(0, 20_000, 2))
+    assert time.process_time() - began < 20  # scanning would take minutes
+
+
+def test_values_are_swapped_wherever_they_stand() -> None:
+    """Bound values are put in place in text, data and bytes, keys included."""
+    table = {A: C, "token-1": "token-2"}
+    assert swap(f"x {A} token-1", table) == f"x {C} token-2"
+    assert swap_data({A: [f"<{A}>", 1, None]}, table) == {C: [f"<{C}>", 1, None]}
+    assert swap_bytes(f"{A}".encode(), table) == C.encode()

@@ -1,0 +1,100 @@
+"""Which cassette answers an inbound call: by its caller, by what it asks, by its body; and what is said when it is unclear."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tests.unit.engine.decks import cassette, deal, event
+from timetracer.cassette.model import Body, Cassette, Result, Sent, Trace
+from timetracer.engine import guard
+from timetracer.engine.admission import caller_of
+from timetracer.engine.selection import Library, joined
+from timetracer.plugin import Inbound
+
+
+def request(
+    target: str, *, method: str = "GET", body: bytes = b"", answer: bytes = b"", trace: int = 1, parent: int = 0
+) -> Cassette:
+    """A cassette of one inbound request."""
+    ids = Trace(trace_id=f"{trace:032x}", root_id=f"{trace:016x}", parent_id=f"{parent:016x}" if parent else None)
+    sent = Sent(body=Body(raw=[body]) if body else None)
+    result = Result(status=200, body=Body(raw=[answer]))
+    return cassette(trace=ids, method=method, target=target, request=sent, result=result)
+
+
+def library(*cassettes: Cassette) -> Library:
+    """These cassettes, named by their number."""
+    return Library((deal(str(n), each) for n, each in enumerate(cassettes)), "here")
+
+
+def chosen(
+    found: Library, target: str, *, method: str = "GET", trace: int = 0, parent: int = 0, body: bytes = b""
+) -> str | None:
+    """The name of the cassette that answers."""
+    choice = found.choose(Inbound(type="http.server", method=method, target=target), trace, parent)
+    choice.sent = lambda: body
+    card = choice.decide()
+    return None if card is None else card.name
+
+
+def test_by_target_and_method() -> None:
+    """The request itself tells; an unknown one has no cassette."""
+    found = library(request("/a"), request("/a", method="POST"), request("/b?x=1"))
+    assert [chosen(found, "/a"), chosen(found, "/a", method="POST"), chosen(found, "/b?x=1")] == ["0", "1", "2"]
+    assert chosen(found, "/b?x=2") is None
+
+
+def test_the_callers_span_tells_equal_requests_apart() -> None:
+    """A service that one trace called twice: each call's parent span picks its cassette."""
+    found = library(request("/a", trace=5, parent=1), request("/a", trace=5, parent=2))
+    assert chosen(found, "/a", trace=5, parent=2) == "1"
+    assert chosen(found, "/a", trace=5, parent=1) == "0"
+
+
+def test_the_trace_tells_where_the_span_does_not() -> None:
+    """The trace id alone decides among equal requests."""
+    found = library(request("/a", trace=5), request("/a", trace=6))
+    assert chosen(found, "/a", trace=6, parent=99) == "1"
+
+
+def test_the_body_tells_equal_targets_apart() -> None:
+    """What the app has read of the body by its first call decides."""
+    found = library(request("/a", method="POST", body=b"one"), request("/a", method="POST", body=b"two"))
+    assert chosen(found, "/a", method="POST", body=b"two") == "1"
+
+
+def test_without_a_trace_the_first_is_served_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Equal requests that answered differently: said once."""
+    guard._last_said.clear()
+    found = library(request("/a", answer=b"1"), request("/a", answer=b"2", trace=2))
+    with caplog.at_level(logging.WARNING, "timetracer"):
+        assert chosen(found, "/a") == "0"
+        assert chosen(found, "/a") == "0"
+    assert [record.getMessage() for record in caplog.records].count(
+        "2 cassettes answer GET /a differently; without the trace id the first is served"
+    ) == 1
+
+
+def test_ids_in_the_target_are_masked() -> None:
+    """A path with a fresh id finds the cassette of the recorded one."""
+    found = library(request("/o/7d44b8e2-8c53-4b5b-9a3a-0a1b2c3d4e5f"))
+    assert chosen(found, "/o/00000000-8c53-4b5b-9a3a-0a1b2c3d4e5f") == "0"
+
+
+def test_what_several_processes_recorded_is_one_deck() -> None:
+    """Process cassettes are put together, oldest first, numbered anew."""
+    early = cassette(event(0, "/a"), trace=Trace(trace_id="", root_id="", start="2026-01-01T00:00:00+00:00"))
+    late = cassette(event(0, "/b"), trace=Trace(trace_id="", root_id="", start="2026-01-02T00:00:00+00:00"))
+    whole = joined([deal("late", late), deal("early", early)])
+    assert whole is not None
+    assert [(e.eid, e.signature.url) for e in whole.cassette.events] == [(0, "/a"), (1, "/b")]
+    assert joined([]) is None
+
+
+def test_the_caller_is_read_from_traceparent() -> None:
+    """A W3C header names trace and span; anything else is no caller."""
+    header = ("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    assert caller_of([("Host", "x"), header]) == (0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
+    assert caller_of([("traceparent", "rubbish")]) == (0, 0)
