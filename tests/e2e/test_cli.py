@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.serving import environment, finished
+from tests.e2e.serving import Asked, ask, environment, finished
 from timetracer.cassette.store import find_cassettes, read_cassette
 
 COMMAND = [sys.executable, "-m", "timetracer.cli"]
@@ -31,6 +32,28 @@ thread.join()
 if "fail" in sys.argv:
     raise ValueError("on purpose")
 sys.exit(3 if "exit" in sys.argv else 0)
+"""
+
+SERVER = """
+import sqlite3
+from wsgiref.simple_server import make_server
+from django.core.wsgi import get_wsgi_application
+from django.http import JsonResponse
+from django.urls import path
+
+SECRET_KEY, ALLOWED_HOSTS, ROOT_URLCONF = "x", ["*"], "serve"
+
+def add(request, n):
+    rows = sqlite3.connect(":memory:").execute("select ? + 1", (n,)).fetchall()
+    return JsonResponse({"rows": rows})
+
+urlpatterns = [path("add/<int:n>/", add)]
+
+if __name__ == "__main__":
+    with make_server("127.0.0.1", 0, get_wsgi_application()) as server:
+        print(server.server_port, flush=True)
+        for _ in range(2):
+            server.handle_request()
 """
 
 
@@ -87,6 +110,29 @@ def test_a_script_that_fails_leaves_its_traceback(folder: Path, more: dict[str, 
     assert len(cassette.events) >= 4
     shown = timetracer("show", path, folder=folder)
     assert "ValueError: on purpose" in shown.stdout
+
+
+@pytest.mark.parametrize("more", [{}, {"OTEL_SDK_DISABLED": "true"}], ids=["sdk", "no-sdk"])
+def test_requests_that_a_script_serves_are_cassettes_of_their_own(tmp_path: Path, more: dict[str, str]) -> None:
+    """Each with its own trace, calls and spans; none joins the script's."""
+    (tmp_path / "serve.py").write_text(SERVER)
+    env = environment(DJANGO_SETTINGS_MODULE="serve", **more)
+    command = [*COMMAND, "run", "--", "python", "serve.py"]
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        port = int(server.stdout.readline() or 0)
+        answers = [ask(port, Asked("GET", f"/add/{n}/")).body for n in (1, 2)]
+        assert server.wait(30) == 0, server.stderr.read()
+        server.stderr.read()
+    assert answers == [b'{"rows": [[2]]}', b'{"rows": [[3]]}']
+    cassettes = [read_cassette(path) for path in find_cassettes(tmp_path / "cassettes")]
+    calls = {cassette.inbound.target: cassette for cassette in cassettes if cassette.inbound is not None}
+    assert sorted(calls) == ["/add/1/", "/add/2/", "serve.py"]
+    assert [len(calls[target].events) for target in sorted(calls)] == [1, 1, 0]
+    if not more:
+        assert len({cassette.trace.trace_id for cassette in cassettes}) == 3
+        assert "SERVER" in [span.kind for span in calls["/add/1/"].spans]
 
 
 def test_the_exit_code_of_run_is_the_programs(folder: Path) -> None:

@@ -7,20 +7,40 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from opentelemetry import context, trace
+from opentelemetry.trace import INVALID_SPAN, SpanKind
 
 from timetracer.engine.guard import guard
 from timetracer.engine.sessions import SESSION_KEY, SESSIONS, current
 from timetracer.engine.unseen import NOBODY, UNSEEN
 from timetracer.plugin import Inbound, Visit
 
+_INBOUND = (SpanKind.SERVER, SpanKind.CONSUMER)
 
-@contextmanager
-def door(inbound: Inbound) -> Iterator[Visit]:
+
+def door(inbound: Inbound) -> AbstractContextManager[Visit]:
     """Opens a session for what came in; the block is the call itself.
 
     A session that is current already is joined: a test that drives the app, or an inner integration of the same call. A
     root span that nobody claimed yet is claimed.
     """
+    return _served(inbound) if SESSIONS.host is None else _apart(inbound)
+
+
+@contextmanager
+def _apart(inbound: Inbound) -> Iterator[Visit]:
+    """Serves a call outside the trace of the script that serves it, unless its span is there already."""
+    span: Any = trace.get_current_span()
+    leave = _hosted() and getattr(span, "kind", None) not in _INBOUND
+    with trace.use_span(INVALID_SPAN) if leave else nullcontext(), _served(inbound) as visit:
+        yield visit
+
+
+def _hosted() -> bool:
+    return context.get_value(SESSION_KEY) is SESSIONS.host
+
+
+@contextmanager
+def _served(inbound: Inbound) -> Iterator[Visit]:
     session: Any = None
     with guard("opening a session"):
         session = None if _joining() else _begin(inbound)

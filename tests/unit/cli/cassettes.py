@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -51,10 +51,8 @@ def record_nasty(path: Path) -> Path:
     with nasty_server() as url, timetracer.record(path, service=ESCAPES), httpx.Client() as client:
         for name in (*BODIES, "/nothing"):
             client.get(url + name)
-        try:
+        with suppress(httpx.ConnectError):
             client.get("http://127.0.0.1:1/")
-        except httpx.ConnectError:
-            pass
         connection = sqlite3.connect(":memory:")
         connection.execute("create table names (name text)")
         connection.execute("insert into names values (?)", (ESCAPES,))

@@ -39,7 +39,13 @@ def test_the_overview_imports_no_command() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nothing"], ["list", "--nothing"], ["run"], ["run", "--mode", "sideways", "--", "true"], ["run", "--", "no-such-program"]],
+    [
+        ["nothing"],
+        ["list", "-x"],
+        ["run"],
+        ["run", "--mode", "sideways", "--", "true"],
+        ["run", "--", "no-such-program"],
+    ],
 )
 def test_usage_errors_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever is typed wrongly, and the text says what."""
@@ -68,7 +74,13 @@ def test_run_has_an_option_for_every_setting_but_keys() -> None:
 
 def test_settings_become_variables() -> None:
     """Whatever spelling a setting has, it reaches the child as its variable."""
-    given = {"MODE": "record", "errors_only": True, "exclude_paths": ["/a", "/b"], "TIMETRACER_ENV": "test", "service": None}
+    given = {
+        "MODE": "record",
+        "errors_only": True,
+        "exclude_paths": ["/a", "/b"],
+        "TIMETRACER_ENV": "test",
+        "cassette": None,
+    }
     made = variables(given)
     assert made == {
         "TIMETRACER_MODE": "record",
