@@ -6,12 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import click
-
 from timetracer.cassette import bodies, store
 from timetracer.cassette.model import Cassette
+from timetracer.cli.options import json_option as json_option
 from timetracer.config import TraceConfig
-from timetracer.runtime.secrets import Secrets
 
 
 def configuration(settings: Any) -> TraceConfig:
@@ -25,6 +23,8 @@ def read(path: Path, config: TraceConfig, *, side_files: bool = False) -> Casset
     Raises:
         CassetteError: it cannot be read.
     """
+    from timetracer.runtime.secrets import Secrets  # brings the engine: not for --help
+
     return store.read_cassette(path, transform=Secrets(config).opened, side_files=side_files)
 
 
@@ -44,8 +44,3 @@ def size_of(path: Path, cassette: Cassette) -> int:
     """Returns the bytes on disk, side files included."""
     files = [path, *(path.with_name(Path(body.file).name) for body in bodies.each(cassette) if body.file)]
     return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def json_option(function: Any) -> Any:
-    """Adds `--json` to a command."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)

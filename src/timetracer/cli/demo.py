@@ -24,7 +24,8 @@ from rich.text import Text
 
 from timetracer import config as settings_of
 from timetracer.cassette import store
-from timetracer.cli import FAILED, cassettes, terminal
+from timetracer.cli import FAILED, terminal
+from timetracer.cli.options import json_option
 from timetracer.cli.run import launcher
 from timetracer.errors import MissingDependencyError
 
@@ -44,7 +45,7 @@ class Answer:
 
 @click.command()
 @click.option("--keep", "folder", type=click.Path(path_type=Path), help="Work in this folder, not in a temporary one.")
-@cassettes.json_option
+@json_option
 def command(folder: Path | None, as_json: bool) -> None:
     """Record a small Django service, stop what it needs, replay it in a new process, and show both.
 

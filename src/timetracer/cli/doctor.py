@@ -16,6 +16,7 @@ from timetracer import config as settings_of
 from timetracer.cassette import store
 from timetracer.cassette.model import Cassette, Trace
 from timetracer.cli import BAD_CASSETTE, FAILED, cassettes, terminal
+from timetracer.cli.options import json_option
 from timetracer.cli.surroundings import opentelemetry, plugins, settings_in_force, versions
 from timetracer.config import TraceConfig
 from timetracer.errors import TimetracerError
@@ -34,7 +35,7 @@ class Finding:
 
 
 @click.command()
-@cassettes.json_option
+@json_option
 @click.pass_obj
 def command(settings: Any, as_json: bool) -> None:
     """Check that this environment can record and replay. Exits with 1 if something is wrong."""

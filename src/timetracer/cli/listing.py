@@ -9,6 +9,7 @@ import click
 
 from timetracer.cassette.model import Cassette
 from timetracer.cli import BAD_CASSETTE, cassettes, terminal
+from timetracer.cli.options import json_option
 from timetracer.errors import CassetteError
 
 _NUMBERS = ("time", "events", "size")
@@ -37,7 +38,7 @@ def summary(path: Path, cassette: Cassette) -> dict[str, Any]:
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--failed", is_flag=True, help="Only calls that failed: a 5xx answer, an exception, a failed task.")
-@cassettes.json_option
+@json_option
 @click.pass_obj
 def command(settings: Any, folder: Path | None, failed: bool, as_json: bool) -> None:
     """List the cassettes of FOLDER (or file), newest last.

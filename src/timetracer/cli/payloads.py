@@ -29,6 +29,8 @@ def parts(holder: Sent | Result, *, lines: int | None, width: int | None) -> lis
         made.append(terminal.styled(terminal.shortened(header, width or len(header)), "dim"))
     if isinstance(holder, Result):
         for name, data in _answers(holder):
+            if name == "value" and lines is not None and holder.status is not None:
+                continue  # what a protocol says beside its status (a reason phrase)
             made += _named(name, _cut(_printed(data, lines is None), lines, width))
     if holder.body is not None:
         made += _named("", _cut(body_lines(holder.body, whole=lines is None), lines, width))
@@ -50,6 +52,12 @@ def brief(holder: Sent | Result) -> list[Text]:
         made += _named("", [" ".join(lines)] if lines else [])
         made += _end(body)
     return made
+
+
+def brief_fields(fields: dict[str, Any]) -> list[Text]:
+    """Returns what a call asked on a line, what is empty aside; nothing where all of it is."""
+    parts = [f"{name} {_compact(value)}" for name, value in fields.items() if value not in (None, "", [], {}, False)]
+    return [terminal.styled(terminal.shortened(" · ".join(parts), _BRIEF))] if parts else []
 
 
 def _compact(value: Any) -> str:

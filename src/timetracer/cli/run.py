@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from timetracer import config as settings_of
-from timetracer.cli import cassettes, terminal
+from timetracer.cli.options import json_option
 from timetracer.config import TraceConfig
 from timetracer.errors import ConfigError
 
@@ -52,7 +52,7 @@ def _with_options(function: Any) -> Any:
 @click.option(
     "--launcher/--no-launcher", "launched", default=True, help=f"Start it with {LAUNCHER}, where that is installed."
 )
-@cassettes.json_option
+@json_option
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def command(settings: Any, /, program: tuple[str, ...], launched: bool, as_json: bool, **options: Any) -> None:
@@ -77,6 +77,8 @@ def command(settings: Any, /, program: tuple[str, ...], launched: bool, as_json:
     code = subprocess.run(arguments, env=child, check=False).returncode
     code = 128 - code if code < 0 else code
     if as_json:
+        from timetracer.cli import terminal  # rich is not for --help
+
         terminal.print_json({"mode": config.mode, "exit_code": code, "cassettes": _written(config, start)})
     raise SystemExit(code)
 
@@ -129,4 +131,6 @@ def _found(program: str) -> str:
 def _written(config: TraceConfig, start: float) -> list[str]:
     if config.mode != "record":
         return []
+    from timetracer.cli import cassettes
+
     return [str(path) for path in cassettes.found([], config) if path.stat().st_mtime >= start]

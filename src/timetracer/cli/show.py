@@ -14,14 +14,17 @@ from rich.tree import Tree
 from timetracer.cassette import bodies, store
 from timetracer.cassette.model import Cassette, Event, Inbound, Result, Sent, Span
 from timetracer.cli import cassettes, payloads, terminal
+from timetracer.cli.options import json_option
 from timetracer.config import TraceConfig
 from timetracer.errors import CassetteNotFound
+
+_STATEMENTS = ("sql", "statement")  # fields that the event's own line shows
 
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--event", "number", type=int, help="Show this event alone, in full.")
-@cassettes.json_option
+@json_option
 @click.pass_obj
 def command(settings: Any, file: Path | None, number: int | None, as_json: bool) -> None:
     """Show what the cassette FILE holds, or the newest cassette of a folder.
@@ -161,8 +164,12 @@ def _span_line(span: Span) -> Text:
 
 def _add_event(node: Tree, event: Event) -> None:
     branch = node.add(event_line(event))
-    for label, holder in (("→", event.request), ("←", event.result)):
-        for line in payloads.brief(holder):
+    asked = payloads.brief(event.request)
+    if not event.type.startswith("http."):
+        said = {name: value for name, value in event.signature.fields.items() if name not in _STATEMENTS}
+        asked = payloads.brief_fields(said) + asked
+    for label, lines in (("→", asked), ("←", payloads.brief(event.result))):
+        for line in lines:
             branch.add(Text(f"{label} ", style="dim").append_text(line))
 
 
@@ -174,7 +181,7 @@ def event_line(event: Event) -> Text:
     line.append_text(terminal.styled(f"{asked.lib} ", "cyan"))
     line.append_text(terminal.styled(asked.method, "bold"))
     line.append_text(terminal.styled(f" {terminal.shortened(asked.url, 120)}"))
-    statement = asked.fields.get("sql") or asked.fields.get("statement")
+    statement = next((asked.fields[name] for name in _STATEMENTS if name in asked.fields), None)
     if isinstance(statement, str):
         line.append_text(terminal.styled(f" {terminal.shortened(' '.join(statement.split()), 100)}", "italic"))
     line.append_text(_outcome(event.result))

@@ -14,8 +14,8 @@ from timetracer import values
 from timetracer.cassette import bodies
 from timetracer.cassette.model import Cassette, Event
 from timetracer.cli import BAD_CASSETTE, cassettes, terminal
+from timetracer.cli.options import json_option
 from timetracer.config import TraceConfig
-from timetracer.engine.selection import card
 from timetracer.errors import TimetracerError
 
 Check = tuple[str, Callable[[], Any]]
@@ -23,7 +23,7 @@ Check = tuple[str, Callable[[], Any]]
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@cassettes.json_option
+@json_option
 @click.pass_obj
 def command(settings: Any, paths: tuple[Path, ...], as_json: bool) -> None:
     """Check the cassettes at PATHS (files or folders): read, decode, index.
@@ -72,6 +72,8 @@ def _checks(path: Path, cassette: Cassette, config: TraceConfig) -> Iterator[Che
         yield from _of_event(f"shared event {digest}", event)
     for draw in cassette.draws:
         yield from _each(f"draws of {draw.source}", draw.values)
+    from timetracer.engine.selection import card  # brings the engine: not for --help
+
     yield "index", lambda: card(str(path), cassette, bodies.unpack, frozenset(config.match_ignore))
 
 
