@@ -37,8 +37,8 @@ def kept(tmp_path: Path) -> Iterator[Kept]:
 def scope(**more: Any) -> dict[str, Any]:
     """A request as a server describes it."""
     headers = [(b"Host", b"localhost"), (b"X-A", b"1"), (b"X-A", b"2"), (b"content-length", b"6")]
-    described: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "path": "/a b"}
-    described |= {"headers": headers, "raw_path": b"/a%20b", "query_string": b"q=%C3%A9", "extensions": {}}
+    described: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": "POST", "scheme": "http"}
+    described |= {"headers": headers, "path": "/a b", "raw_path": b"/a%20b", "query_string": b"q=%C3%A9", "extensions": {}}
     return {**described, **more}
 
 
