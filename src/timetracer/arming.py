@@ -28,7 +28,7 @@ _APP_CODE = frozenset(
 """Raised by CPython right before it runs what it was started for (https://docs.python.org/3/library/audit_events.html)."""
 
 _LAUNCHER = "opentelemetry.instrumentation.auto_instrumentation"
-_TOOL_MODULES = frozenset({"ensurepip", "pip", "timetracer", "timetracer.cli", "venv"})
+_TOOL_MODULES = frozenset({"ensurepip", "pip", "timetracer", "timetracer.cli", "timetracer.runner", "venv"})
 _TOOL_SCRIPTS = ("opentelemetry-bootstrap", "opentelemetry-instrument", "pip", "timetracer")
 _TOOL_FILES = ("/pip/__pip-runner__.py", "/pyproject_hooks/_in_process/_in_process.py")
 _TRACKER = "from multiprocessing.resource_tracker import main"

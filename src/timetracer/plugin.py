@@ -284,6 +284,10 @@ class Inbound:
 class Visit(Protocol):
     """One inbound call while it is served."""
 
+    @property
+    def trusted(self) -> bool:
+        """Whether it is known who asks, so that a guard against forged requests (CSRF tokens) may be lifted."""
+
     def route(self, name: str) -> None:
         """Names the call once routing has run: a route template (`/orders/{id}`) or a task name."""
 

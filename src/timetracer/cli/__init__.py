@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "run": ("timetracer.cli.run", "Run a command that records or replays."),
         "list": ("timetracer.cli.listing", "List cassettes."),
         "show": ("timetracer.cli.show", "Show what a cassette holds."),
+        "replay": ("timetracer.cli.replay", "Send recorded requests again, and compare what comes of it."),
         "validate": ("timetracer.cli.validate", "Check that cassettes can be read, decoded and replayed."),
         "doctor": ("timetracer.cli.doctor", "Check that this environment is ready."),
     }
