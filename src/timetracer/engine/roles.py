@@ -22,20 +22,30 @@ def exchange(plugin: Plugin, role: Exchange, call: Call) -> Core | None:
 def send(plugin: Plugin, role: Send, call: Call) -> Core | None:
     """A request on a link: the link first comes to the world of the session that uses it."""
     side = SESSIONS.side(plugin)
-    if side is None and not links.any_links:
+    if side is None:
+        _go_live(plugin, role, call)
         return None
     connection = role.link(call)
     link = link_of(connection)
     if link.quiet:
         return None
-    _settle(plugin, call, connection, link, side)
-    return None if side is None else side.send(plugin, role, call, link)
+    if link.belongs is not side:
+        _settle(plugin, call, connection, link, side)
+    return side.send(plugin, role, call, link)
+
+
+def _go_live(plugin: Plugin, role: Send | Open, call: Call) -> None:
+    """Brings a connection that a session used to the world outside; most have no link, or need nothing."""
+    if not links.any_links or role.link is None:
+        return
+    connection = role.link(call)
+    link = known_link(connection)
+    if link is not None and not link.quiet and (link.stand_in or link.belongs is not None):
+        _settle(plugin, call, connection, link, None)
 
 
 def _settle(plugin: Plugin, call: Call, connection: object, link: Link, side: Side | None) -> None:
     stand_in = side is not None and side.stand_in
-    if side is not None and link.belongs is side:
-        return
     link.belongs = side
     if link.stand_in != stand_in:
         role = links.opening(plugin)
@@ -74,14 +84,16 @@ def poll(plugin: Plugin, role: Poll, call: Call) -> Core | None:
 def open_(plugin: Plugin, role: Open, call: Call) -> Core | None:
     """A connection is made, readied or checked."""
     side = SESSIONS.side(plugin)
-    if role.link is None:
-        return None if side is None else side.open(plugin, role, call, None)
-    if side is None and not links.any_links:
+    if side is None:
+        _go_live(plugin, role, call)
         return None
+    if role.link is None:
+        return side.open(plugin, role, call, None)
     connection = role.link(call)
     link = link_of(connection)
-    _settle(plugin, call, connection, link, side)
-    return None if side is None else side.open(plugin, role, call, link)
+    if link.belongs is not side:
+        _settle(plugin, call, connection, link, side)
+    return side.open(plugin, role, call, link)
 
 
 def close(plugin: Plugin, role: Close, call: Call) -> Core | None:
