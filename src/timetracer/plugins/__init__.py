@@ -15,6 +15,7 @@ __all__ = [
     "disable_aiohttp",
     "disable_http_client",
     "disable_httpx",
+    "disable_httpx2",
     "disable_plugin",
     "disable_psycopg",
     "disable_redis",
@@ -24,6 +25,7 @@ __all__ = [
     "enable_aiohttp",
     "enable_http_client",
     "enable_httpx",
+    "enable_httpx2",
     "enable_plugin",
     "enable_psycopg",
     "enable_redis",
@@ -93,6 +95,16 @@ def enable_httpx() -> None:
 def disable_httpx() -> None:
     """Disables the plugin of httpx."""
     disable_plugin("httpx")
+
+
+def enable_httpx2() -> None:
+    """Enables the plugin of httpx2, which the SDKs of OpenAI and Anthropic use."""
+    enable_plugin("httpx2")
+
+
+def disable_httpx2() -> None:
+    """Disables the plugin of httpx2."""
+    disable_plugin("httpx2")
 
 
 def enable_psycopg() -> None:

@@ -19,7 +19,7 @@ from timetracer.engine import wrapping
 from timetracer.session import ReplaySession, TraceSession
 from timetracer.types import DependencyEvent, EventResult, EventSignature
 
-OURS = ("aiohttp", "http_client", "httpx", "psycopg", "redis", "requests", "sqlite3", "urllib3")
+OURS = ("aiohttp", "http_client", "httpx", "httpx2", "psycopg", "redis", "requests", "sqlite3", "urllib3")
 
 
 @pytest.fixture
