@@ -82,10 +82,11 @@ def _source(field: str, names: tuple[str, ...], environ: Mapping[str, str], give
 def plugins() -> Iterator[Found]:
     """Looks at each plugin: its library, the version it knows, and every function that it wraps."""
     for found in sorted(entry_points(group="timetracer_plugin"), key=lambda each: each.name):
-        yield _plugin(found)
+        yield plugin_found(found)
 
 
-def _plugin(found: EntryPoint) -> Found:
+def plugin_found(found: EntryPoint) -> Found:
+    """Looks at one plugin. A library that is not installed is no fault; functions that are not where they were are."""
     try:
         plugin = found.load()
     except ImportError as error:
