@@ -154,10 +154,18 @@ class Index:
         """Returns the entries by masked question; built when the first call has no exact match."""
         if not self.by_mask:
             for entry in self.entries:
-                entry.mask = masked(entry.text)
-                self.by_mask.setdefault(entry.mask.text, []).append(entry)
-                self._find_wildcards(entry, entry.mask)
+                self.by_mask.setdefault(self.mask_of(entry).text, []).append(entry)
+                if entry.pattern is not None:
+                    key = (entry.event.signature.lib, entry.event.type, entry.event.signature.method)
+                    self.wild.setdefault(key, []).append(entry)
         return self.by_mask
+
+    def mask_of(self, entry: Entry) -> Masked:
+        """Returns an entry's question, masked; worked out once, with its wildcards."""
+        if entry.mask is None:
+            entry.mask = masked(entry.text)
+            self._find_wildcards(entry, entry.mask)
+        return entry.mask
 
     def _find_wildcards(self, entry: Entry, mask: Masked) -> None:
         found = (
@@ -167,8 +175,6 @@ class Index:
             parts = re.split("(" + "|".join(map(re.escape, found)) + ")", mask.text)
             entry.pattern = re.compile("".join("(.+?)" if i % 2 else re.escape(p) for i, p in enumerate(parts)), re.S)
             entry.wildcards = tuple(parts[1::2])
-            key = (entry.event.signature.lib, entry.event.type, entry.event.signature.method)
-            self.wild.setdefault(key, []).append(entry)
 
 
 @dataclass(slots=True)
@@ -292,6 +298,30 @@ class Matcher:
             return None
         self.used.add(entry.event.eid)
         return Found(entry.event, "exact")
+
+    def find_shared(self, text: str) -> Event | None:
+        """Finds what belongs to connections; it is not used up. Volatile and redacted values bind here as well."""
+        shared = self.index.shared
+        entry = shared.get(text)
+        if entry is None and not self.strict:
+            asked = masked(text)
+            for each in shared.values():
+                mask = each.mask or self.index.mask_of(each)
+                found = each.pattern.fullmatch(asked.text) if each.pattern is not None else None
+                if (mask.text == asked.text or found) and self._agrees(mask.tokens, asked.tokens):
+                    self.bind(zip(mask.tokens, asked.tokens, strict=False))
+                    self.bind(zip(each.wildcards, found.groups() if found else (), strict=False))
+                    return each.event
+        return None if entry is None else entry.event
+
+    def alike(self, text: str, key: tuple[str, str, str]) -> list[Entry]:
+        """Returns the entries that could answer a question, used or not, in recorded order."""
+        found = self.index.exact.get(text)
+        if found is None and not self.strict:
+            mask, by_mask = masked(text), self.index.masks()
+            wild = (e for e in self.index.wild.get(key, ()) if e.pattern is not None and e.pattern.fullmatch(mask.text))
+            found = by_mask.get(mask.text) or list(wild)
+        return found or []
 
     def exhausted(self, text: str) -> bool:
         """Whether the question was recorded, and every answer to it was given."""

@@ -200,10 +200,8 @@ class Playing:
             text = ""
             if card is not None and matcher is not None:
                 text = matcher.text(plugin, request, fields, body)
-                if request.shared:
-                    entry = card.index.shared.get(text)
-                    if entry is not None:
-                        return entry.event
+                if request.shared and (shared := matcher.find_shared(text)) is not None:
+                    return shared
                 found = matcher.find(text, (plugin.name, request.type, request.method), lane)
                 if found is None and isinstance(request.body, Upload):
                     found = matcher.find_cut_short(matcher.text(plugin, request, fields, b""), body, lane)
@@ -211,9 +209,8 @@ class Playing:
                     MEASURES.hits += 1
                     self.marks.matches.append(self._mark(plugin, request, found.event.eid, found.step))
                     return self._whole(plugin, found.event)
-                entry = card.index.shared.get(text)
-                if entry is not None:
-                    return entry.event
+                if text in card.index.shared:
+                    return card.index.shared[text].event
             raise miss.report(
                 plugin,
                 request,
@@ -241,7 +238,8 @@ class Playing:
             card, matcher = self.card, self.matcher
             if card is None or matcher is None:
                 return None
-            entries = card.index.exact.get(matcher.text(plugin, request, fields, b""), ())
+            text = matcher.text(plugin, request, fields, b"")
+            entries = matcher.alike(text, (plugin.name, request.type, request.method))
             due = next((e.event for e in entries if e.event.eid not in matcher.used), None)
             if due is None:
                 return None

@@ -283,7 +283,7 @@ def errors() -> object:
         outcome(lambda: r.execute_command("NOSUCH", "a")),
         outcome(lambda: r.execute_command("GET")),
         outcome(lambda: r.incr("str")),
-        outcome(lambda: r.execute_command("AUTH", "nobody", "wrong")),
+        outcome(lambda: r.execute_command("AUTH", "nobody", "n0t-the-one-77")),
         outcome(lambda: r.config_set("nosuch", 1)),
     ]
 

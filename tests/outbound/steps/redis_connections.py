@@ -154,7 +154,7 @@ def no_unix_socket() -> object:
 @steps
 def wrong_password() -> object:
     """The handshake fails."""
-    return outcome(lambda: client(username="nobody", password="wrong", retry=never()).get("x"))
+    return outcome(lambda: client(username="nobody", password="n0t-the-one-77", retry=never()).get("x"))
 
 
 @steps
