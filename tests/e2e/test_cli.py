@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -133,6 +134,22 @@ def test_requests_that_a_script_serves_are_cassettes_of_their_own(tmp_path: Path
     if not more:
         assert len({cassette.trace.trace_id for cassette in cassettes}) == 3
         assert "SERVER" in [span.kind for span in calls["/add/1/"].spans]
+
+
+def test_a_script_that_is_terminated_leaves_its_cassette(folder: Path) -> None:
+    """SIGTERM ends it as ever, after what it did so far is on disk."""
+    (folder / "report.py").write_text(
+        SCRIPT.replace("sys.exit", "print('up', flush=True)\nimport time\ntime.sleep(60)\n#")
+    )
+    command = [*COMMAND, "run", "--", "python", "report.py"]
+    with subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.PIPE) as script:
+        assert script.stdout is not None
+        assert any(line == b"up\n" for line in script.stdout)
+        script.terminate()
+        assert script.wait(30) == -signal.SIGTERM
+    (path,) = find_cassettes(folder / "cassettes")
+    assert path.name.startswith("RUN__report.py__")
+    assert len(read_cassette(path).events) >= 4
 
 
 def test_the_exit_code_of_run_is_the_programs(folder: Path) -> None:
