@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import socket
 import sys
@@ -223,3 +224,36 @@ def test_a_websocket_passes_untouched(name: str, setup: str, upstream: Upstream,
                     client.send(text)
                     assert client.recv(20) == text.upper()
     assert recorded(folder) == {}
+
+
+@pytest.mark.parametrize("name", ["fastapi", "flask", "litestar", "starlette"])
+def test_old_and_chunked_requests_are_recorded_whole(name: str, upstream: Upstream, tmp_path: Path) -> None:
+    """A body of unknown length and an HTTP/1.0 request: answered as ever, and the cassettes hold all of it."""
+    folder = tmp_path / "cassettes"
+    pieces = [bytes([n]) * 50_000 for n in range(20)]
+    with served(name, "launcher", "record", upstream, folder) as app:
+        connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=60)
+        connection.request("POST", "/upload", iter(pieces), {"Content-Type": "application/octet-stream"})
+        chunked = json.loads(connection.getresponse().read())
+        connection.close()
+        old = whole(app, b"GET /one/1 HTTP/1.0\r\n\r\n")
+        written(folder, 3)
+    cassettes = recorded(folder)
+    assert chunked["digest"] == hashlib.sha256(b"".join(pieces)).hexdigest(), app.output()
+    upload, one = cassettes["POST", "/upload"].inbound, cassettes["GET", "/one/1"].inbound
+    assert upload is not None
+    assert upload.request.body is not None
+    assert (b"".join(unpack(upload.request.body)), upload.request.body.end) == (b"".join(pieces), "complete")
+    assert one is not None
+    assert one.result.body is not None
+    assert old.endswith(b"".join(unpack(one.result.body)))
+
+
+def whole(app: App, request: bytes) -> bytes:
+    """Sends a request as it stands and reads until the server closes."""
+    with socket.create_connection(("127.0.0.1", app.port), 20) as connection:
+        connection.sendall(request)
+        got = b""
+        while received := connection.recv(65536):
+            got += received
+    return got

@@ -38,8 +38,8 @@ def scope(**more: Any) -> dict[str, Any]:
     """A request as a server describes it."""
     headers = [(b"Host", b"localhost"), (b"X-A", b"1"), (b"X-A", b"2"), (b"content-length", b"6")]
     described: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": "POST", "scheme": "http"}
-    described |= {"headers": headers, "path": "/a b", "raw_path": b"/a%20b", "query_string": b"q=%C3%A9", "extensions": {}}
-    return {**described, **more}
+    described |= {"path": "/a b", "raw_path": b"/a%20b", "query_string": b"q=%C3%A9"}
+    return {**described, "headers": headers, "extensions": {}, **more}
 
 
 class Server:
