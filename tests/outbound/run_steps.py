@@ -32,6 +32,7 @@ from timetracer.errors import ReplayError
 
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
 VOLATILE = {"exception.stacktrace", "thread.id", "network.peer.port", "net.sock.peer.port", "url.template"}
+VOLATILE |= {"gen_ai.response.time_to_first_chunk"}  # seconds that it took
 
 
 def plain(value: Any) -> Any:

@@ -17,6 +17,8 @@ SECONDS in a path may be left out.
     /reset /reset/hard /reset/body               closed without an answer; RST; RST in the middle of the body
     /upload /range                               counts and hashes a body as it streams; honours Range
     /counter/KEY /flaky/K?key=KEY&how=reset      another answer each time; fails K times (503 or reset), then 200
+    /openai /anthropic                           language models, see tests/outbound/upstream_models.py
+    /websocket                                   switches protocols and sends back each text it gets
     /hits /log                                   how many requests came in; the last 100 (these two are not counted)
 
 Three more ports: `--https` serves the same routes with a self-signed certificate, `--proxy` is a proxy that forbids
@@ -40,7 +42,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 # Importing them registers their routes.
-from tests.outbound import upstream_answers, upstream_dialogues  # noqa: F401
+from tests.outbound import upstream_answers, upstream_dialogues, upstream_models  # noqa: F401
 from tests.outbound.upstream_wire import ROUTES, Request, Wire
 
 HOST = "127.0.0.1"

@@ -18,7 +18,7 @@ Parser: TypeAlias = Callable[[object], object]
 
 PLUGIN_KINDS: Mapping[str, str] = MappingProxyType(
     {
-        **dict.fromkeys(("httpx", "requests", "aiohttp", "urllib3"), "http"),
+        **dict.fromkeys(("httpx", "httpx2", "requests", "aiohttp", "urllib3", "http_client"), "http"),
         **dict.fromkeys(("sqlalchemy", "psycopg", "psycopg2", "sqlite3", "asyncpg", "pymysql", "aiomysql"), "db"),
         **dict.fromkeys(("pymongo", "motor"), "mongo"),
         "redis": "redis",
