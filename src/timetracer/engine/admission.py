@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,8 @@ class RecordingAdmission:
 
     def __init__(self, terms: Terms, *, wanted: Callable[[str], bool], sampled: Callable[[int], bool]) -> None:
         self.terms, self.wanted, self.sampled = terms, wanted, sampled
+        self._open: set[Recording] = set()
+        self._looked = 0.0
 
     def admit(self, inbound: Inbound | None, span: Any) -> Recording | None:
         """Returns a new recording, or None."""
@@ -58,7 +61,26 @@ class RecordingAdmission:
         trace_id, root_id, parent_id = _identity(inbound, span)
         if not self.sampled(trace_id or _ids.getrandbits(128)):
             return None
-        return Recording(self.terms, trace_id=trace_id, root_id=root_id, parent_id=parent_id)
+        self._close_abandoned()
+        session = Recording(
+            self.terms, trace_id=trace_id, root_id=root_id, parent_id=parent_id, ended=self._open.discard
+        )
+        self._open.add(session)
+        return session
+
+    def _close_abandoned(self) -> None:
+        """Completes, about once a second, the sessions that only wait for bodies which nobody reads."""
+        now = time.monotonic()
+        if now - self._looked >= 1.0:
+            self._looked = now
+            for session in self._open.copy():
+                if session.abandoned(now):
+                    session.close_now()
+
+    def close(self) -> None:
+        """Completes what is still open: the process ends."""
+        for session in self._open.copy():
+            session.close_now()
 
     def claim(self, session: Any, inbound: Inbound) -> Recording | None:
         """Gives the session of a root span to what came in; excluded, it is discarded."""

@@ -24,6 +24,8 @@ from timetracer.engine.spans import describe_span, is_local_root
 from timetracer.plugin import Inbound, Plugin
 
 _ids = random.SystemRandom()
+BODY_WAIT_SECONDS = 30.0
+"""A cassette waits so long for bodies that the app neither reads to the end nor closes."""
 FULL = 1000
 """The process's own session makes room for the next one at so many events."""
 
@@ -62,6 +64,7 @@ class Recording:
 
     Args:
         turn_over: called once this holds `FULL` events, where nobody else would end it (the process's own).
+        ended: called when it ends, before it is handed over.
     """
 
     ranked = True
@@ -75,7 +78,9 @@ class Recording:
         parent_id: int = 0,
         path: str | None = None,
         turn_over: Callable[[Recording], None] | None = None,
+        ended: Callable[[Recording], None] | None = None,
     ) -> None:
+        self._on_end = ended
         self.terms, self.path, self._turn_over = terms, path, turn_over
         self.trace_id, self.root_id, self.parent_id = trace_id, root_id, parent_id
         self.budget, self.body_limit = terms.budget, terms.body_limit
@@ -92,7 +97,9 @@ class Recording:
         self.discarded = False
         self.ended: int | None = None
         self.guest: Guest | None = None
-        self._holds = 0
+        self._holds: list[None] = []  # appending and popping need no lock, as counting would: 0.5 us a call
+        self._open_bodies = 0
+        self._waiting_since: float | None = None
         self._lock = threading.Lock()
         self._sides: dict[str, Recorder | None] = {}
         self._recorder = Recorder(self)
@@ -110,13 +117,39 @@ class Recording:
 
     def hold(self) -> None:
         """Keeps the cassette open."""
+        self._holds.append(None)
+
+    def body_opened(self) -> None:
+        """Keeps the cassette open for a body that the app has yet to read; see `abandoned`."""
         with self._lock:
-            self._holds += 1
+            self._holds.append(None)
+            self._open_bodies += 1
+
+    def body_ended(self) -> None:
+        """Ends the hold of one such body."""
+        with self._lock:
+            self._open_bodies -= 1
+        self.release()
+
+    def abandoned(self, now: float) -> bool:
+        """Whether nothing is left to wait for but bodies that nobody has read on or closed for `BODY_WAIT_SECONDS`.
+
+        Args:
+            now: `time.monotonic()`.
+        """
+        with self._lock:
+            if len(self._holds) != self._open_bodies or self.closed:
+                self._waiting_since = None
+                return False
+            self._waiting_since = self._waiting_since or now
+            return now - self._waiting_since > BODY_WAIT_SECONDS
 
     def release(self) -> None:
         """Ends one hold; the last one hands the session over to be written."""
+        self._holds.pop()
+        if self._holds:
+            return
         with self._lock:
-            self._holds -= 1
             if self._holds or self.closed:
                 return
             self.closed = True
@@ -133,6 +166,8 @@ class Recording:
         """Ends the session without handing it over."""
         self.closed = True
         self.ended = time.time_ns()
+        if self._on_end is not None:
+            self._on_end(self)
         for span_id in self._span_ids:
             self.terms.spans.pop(span_id, None)
 

@@ -3,46 +3,74 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from timetracer.cassette import bodies
 from timetracer.config import TraceConfig
-from timetracer.engine import clock
-from timetracer.engine.cards import Choice
-from timetracer.engine.extending import Extending
+from timetracer.engine.cards import Card, Choice
+from timetracer.engine.extending import Extending, renewed
 from timetracer.engine.fence import Fence, raise_fence
 from timetracer.engine.playing import Playing
 from timetracer.engine.recording import Recording
-from timetracer.errors import CassetteNotFound, ConfigError
+from timetracer.errors import ConfigError
 from timetracer.runtime import process
 from timetracer.runtime.pipeline import Pipeline, read_card
 from timetracer.runtime.scopes import Scope, record, replay
 
 RecordMode = Literal["none", "once", "new_episodes", "all", "rewrite"]
-MODES: tuple[RecordMode, ...] = ("none", "once", "new_episodes", "all", "rewrite")
+MODES: tuple[RecordMode, ...] = get_args(RecordMode)
 
 
 def episode(path: Path, mode: str, **options: Any) -> Scope:
     """Returns the scope for a cassette and a record mode; the modes mean what VCR.py's mean.
 
+    As there, no cassette is written of what made no call, and none is needed to replay it.
+
     Args:
         path: the cassette.
-        mode: `none` replays and never records; `once` records if there is no cassette; `new_episodes` replays what is
-            known and records what is new; `all` records everything; `rewrite` deletes the cassette and records.
+        mode: `none` replays and never records; `once` records if there is no cassette, else replays; `new_episodes`
+            replays what is known and records what is new; `all` lets every call go live: what it records replaces
+            what it recorded before, and the rest stays; `rewrite` deletes the cassette and records.
         options: fields of `TraceConfig`.
 
     Raises:
         ConfigError: there is no such mode.
-        CassetteNotFound: mode `none`, and no cassette.
     """
     if mode not in MODES:
-        raise ConfigError("record mode", mode, f"one of {', '.join(MODES)}")
+        raise ConfigError("record", mode, f"one of {', '.join(MODES)}")
     if mode == "rewrite":
         path.unlink(missing_ok=True)
-    if mode in ("all", "rewrite") or (mode in ("once", "new_episodes") and not path.exists()):
-        return record(path, **options)
-    if not path.exists():
-        raise CassetteNotFound(f"there is no cassette {path}; record it: pytest --timetracer-record=once")
-    return replay(path, **options) if mode != "new_episodes" else extend(path, **options)
+    if mode == "none" or (mode == "once" and path.exists()):
+        return replay(path, **options) if path.exists() else unrecorded(path, **options)
+    if mode == "new_episodes" and path.exists():
+        return extend(path, **options)
+    return renew(path, **options)
+
+
+class unrecorded(replay):
+    """Replays what was never recorded: fine as long as nothing is called."""
+
+    def _open(self) -> Playing:
+        config = TraceConfig.from_env().with_settings({**self._options, "mode": "replay", "cassette": str(self.path)})
+        process.prepare(config)
+        process.turn_clock()
+        self.fence = raise_fence(everywhere=False)
+        return Playing(process.rules_of(config, None), Choice([], str(self.path)))
+
+
+class renew(record):
+    """Records, and keeps of a cassette that is there what was not asked for again."""
+
+    def _close(self, error: BaseException | None) -> None:
+        session: Recording = self.session
+        session.failed = session.failed or error is not None
+        session.end_here()
+        if self._pipeline is None or self.path is None or not session.wanted or not (session.takes or session.shared):
+            return
+        cassette = session.cassette()
+        if self.path.exists():
+            cassette = renewed(_whole(self.path, self._pipeline.config), cassette)
+        self._pipeline.save(cassette, self.path)
 
 
 class extend(Scope):
@@ -66,7 +94,7 @@ class extend(Scope):
         config = TraceConfig.from_env().with_settings({**self._options, "mode": "replay", "cassette": str(self.path)})
         card = read_card(self.path, config)
         process.prepare(config)
-        clock.install()
+        process.turn_clock()
         self.fence = raise_fence(everywhere=False)
         self._pipeline = Pipeline(config)
         playing = Playing(process.rules_of(config, None), Choice([card], card.name))
@@ -78,8 +106,16 @@ class extend(Scope):
         if self.fence is not None:
             self.fence.lower()
         session.recording.end_here()
-        merged = session.merged()
-        if merged is not None and self._pipeline is not None:
-            self._pipeline.save(merged, self.path)
+        if self._pipeline is not None and (session.recording.takes or session.recording.shared):
+            self._pipeline.save(session.merged(_whole(self.path, self._pipeline.config).cassette), self.path)
         if error is None and session.playing.marks.misses:
             raise session.playing.marks.misses[0]
+
+
+def _whole(path: Path, config: TraceConfig) -> Card:
+    """Reads a cassette with all its bodies in memory: writing it anew takes its side files away."""
+    card = read_card(path, config)
+    for body in bodies.each(card.cassette):
+        card.raw(body)
+        body.encoding = None  # what is in memory is coded again
+    return card

@@ -104,7 +104,14 @@ def read_card(path: Path, config: TraceConfig) -> Card:
     Raises:
         CassetteError: it cannot be read.
     """
-    cassette = store.read_cassette(path, transform=Secrets(config).opened)
+    secrets = Secrets(config)
+    read = _read_card(path, config, secrets)
+    secrets.report(read.name)
+    return read
+
+
+def _read_card(path: Path, config: TraceConfig, secrets: Secrets) -> Card:
+    cassette = store.read_cassette(path, transform=secrets.opened)
     return card(name_of(path), cassette, _raw, frozenset(config.match_ignore))
 
 
@@ -126,7 +133,10 @@ def read_library(where: str, config: TraceConfig) -> Library:
     found = store.find_cassettes(path)
     if not found:
         raise CassetteNotFound(f"there is no cassette in {name_of(path)}")
-    return Library((read_card(each, config) for each in found), name_of(path))
+    secrets = Secrets(config)
+    library = Library((_read_card(each, config, secrets) for each in found), name_of(path))
+    secrets.report(library.looked_in)
+    return library
 
 
 def default_path(config: TraceConfig, name: str) -> Path:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from timetracer.config import TraceConfig
-from timetracer.engine import clock, entropy, lanes
+from timetracer.engine import entropy, lanes, threads
 from timetracer.engine.admission import RecordingAdmission, ReplayAdmission
 from timetracer.engine.cards import Card, Choice
 from timetracer.engine.fence import Fence, raise_fence
@@ -96,10 +96,13 @@ def stop() -> None:
         state, _started = _started, None
         if state is None:
             return
+        admission = SESSIONS.admission
         SESSIONS.arm(admission=None, process=None, orphan=None)
         if state.fence is not None:
             state.fence.lower()
-        with guard("closing the process's cassette"):
+        with guard("closing open cassettes"):
+            if isinstance(admission, RecordingAdmission):
+                admission.close()
             if state.process is not None:
                 state.process.close_now()
         state.pipeline.writer.close(FLUSH_SECONDS)
@@ -182,7 +185,7 @@ def _start_replay(state: Started) -> None:
         state.library = read_library(config.replay_from, config)
     libraries.require(state.library.cards)
     prepare(config)
-    clock.install()
+    turn_clock()
     rules = rules_of(config, state.library, completed=outcomes.deliver)
     state.process = Playing(
         rules, Choice(_process_cards(state.library, frozenset(config.match_ignore)), state.library.looked_in)
@@ -190,6 +193,13 @@ def _start_replay(state: Started) -> None:
     state.process.hold()
     SESSIONS.arm(admission=ReplayAdmission(rules, state.library), process=state.process, orphan=None)
     state.fence = raise_fence(everywhere=True)
+
+
+def turn_clock() -> None:
+    """Gives each replayed session its own time."""
+    from timetracer.engine import clock  # only here: time-machine imports pytest where that is installed
+
+    clock.install()
 
 
 def _process_cards(library: Library, ignore: frozenset[str]) -> list[Card]:
@@ -210,6 +220,7 @@ def prepare(config: TraceConfig) -> None:
     libraries.install_present(strict=config.mode == "replay")
     entropy.install()
     lanes.install(asyncio.BaseEventLoop, SESSIONS.rankable)
+    threads.install()
     telemetry.attach(config)
     telemetry.install_metrics()
 

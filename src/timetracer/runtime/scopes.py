@@ -13,7 +13,6 @@ from opentelemetry import context, trace
 
 from timetracer.cassette.model import Cassette, Event
 from timetracer.config import TraceConfig
-from timetracer.engine import clock
 from timetracer.engine.cards import Choice
 from timetracer.engine.fence import Fence, raise_fence
 from timetracer.engine.playing import Playing
@@ -151,7 +150,7 @@ class replay(Scope):
         library = read_library(str(self.path), config)
         libraries.require(library.cards)
         process.prepare(config)
-        clock.install()
+        process.turn_clock()
         self.fence = raise_fence(everywhere=False)
         return Playing(process.rules_of(config, library), Choice(library.cards, library.looked_in))
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 from timetracer.cassette import encryption
 from timetracer.cassette.model import Cassette
 from timetracer.cassette.redaction import Redacted, Redactor
 from timetracer.config import TraceConfig
+from timetracer.engine.guard import say_once
+
+_NAMED = re.compile(rb'([A-Za-z][\w-]*)[\\"]*\s*[:=,]\s*[\\"]*(?:\{\s*"\$sealed":\s*")?ttsealed:v1:')
+_CHECKS = {
+    "a login": ("password", "passwd", "pwd", "passphrase"),
+    "a CSRF token": ("csrf", "xsrf"),
+    "a session": ("session", "sid"),
+    "an authorization": ("authorization", "token", "key", "secret"),
+}
+"""What an application checks a secret for, by what its name contains; the first that fits."""
 
 
 class Secrets:
@@ -17,6 +29,7 @@ class Secrets:
 
     def __init__(self, config: TraceConfig) -> None:
         self._key = key_of(config)
+        self._sealed: dict[str, set[str]] = {}
         self._redactor = Redactor(config.secrets, fields=config.redact_fields, keep=config.redact_keep, key=self._key)
 
     def hidden(self, cassette: Cassette) -> Redacted:
@@ -25,9 +38,34 @@ class Secrets:
 
     def opened(self, document: bytes) -> bytes:
         """Returns a document as it was before it was sealed; without a key it stays sealed."""
-        if self._key is None or not encryption.sealed(document):
+        if not encryption.sealed(document):
+            return document
+        if self._key is None:
+            for name in (found.decode() for found in _NAMED.findall(document)):
+                self._sealed.setdefault(_check(name), set()).add(name)
+            self._sealed.setdefault("a secret", set())
             return document
         return encryption.unseal(document, self._key)
+
+    def report(self, where: str) -> None:
+        """Says which checks cannot pass, where something stayed sealed.
+
+        Args:
+            where: the file or folder that was read.
+        """
+        if self._sealed:
+            named = [f"{check} ({', '.join(sorted(names))})" for check, names in sorted(self._sealed.items()) if names]
+            say_once(
+                f"sealed {where}",
+                "%s is sealed, and no key opens it: these checks cannot pass: %s;"
+                " give the key in TIMETRACER_ENCRYPTION_KEY or TIMETRACER_ENCRYPTION_KEY_FILE",
+                where,
+                ", ".join(named) or "those of its secrets",
+            )
+
+
+def _check(name: str) -> str:
+    return next((check for check, parts in _CHECKS.items() if any(part in name.lower() for part in parts)), "a secret")
 
 
 def key_of(config: TraceConfig) -> bytes | None:

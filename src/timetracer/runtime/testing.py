@@ -2,46 +2,70 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from timetracer.cassette.model import Cassette
+from timetracer.cassette.model import Cassette, Event
+from timetracer.engine.extending import Extending
+from timetracer.engine.fence import raise_fence
+from timetracer.engine.playing import Playing
+from timetracer.engine.recording import Recording
 from timetracer.engine.sessions import SESSIONS, current
 from timetracer.errors import ReplayError
-from timetracer.runtime.episodes import episode
-from timetracer.runtime.scopes import replay
+from timetracer.runtime.scopes import Scope
+
+_open: list[Any] = []
+"""Sessions of the tests that run now, innermost last: that one adopts orphans."""
 
 
 class Tested:
-    """One test with its cassette.
+    """One test, or a block of it, with its cassette.
 
     Args:
-        unused: `error`, `warn` or `ignore` recorded calls that the test did not make.
+        scope: records or replays.
+        rerecord: says in misses how to record anew.
+        unused: `error`, `warn` or `ignore` recorded calls that were not made.
+        allowed_hosts: what may be connected to although this is a replay.
     """
 
-    def __init__(self, path: Path, mode: str, *, unused: str = "ignore", **options: Any) -> None:
-        self.scope = episode(path, mode, **options)
-        self._unused = unused
-        self._before: Any = None
-        self._checked = False
+    def __init__(
+        self, scope: Scope, *, rerecord: str, unused: str = "ignore", allowed_hosts: Iterable[str] = ()
+    ) -> None:
+        self.scope = scope
+        self._rerecord, self._unused, self._allowed_hosts = rerecord, unused, tuple(allowed_hosts)
+        self._told: list[BaseException] = []
+        self._failed = False
 
     def __enter__(self) -> Self:
         self.scope.__enter__()
-        self._before = (SESSIONS.orphan, SESSIONS.searching)
-        session = self.scope.session
-        SESSIONS.orphan, SESSIONS.searching = (lambda: session), True
+        playing = self._playing
+        if playing is not None:
+            playing.rules = dataclasses.replace(playing.rules, rerecord=self._rerecord)
+        fence = getattr(self.scope, "fence", None)
+        if fence is not None and self._allowed_hosts:
+            fence.lower()
+            self.scope.fence = raise_fence(  # type: ignore[attr-defined]
+                everywhere=False, allowed_hosts=self._allowed_hosts
+            )
+        _adopt(self.scope.session)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        SESSIONS.orphan, SESSIONS.searching = self._before
-        if self._checked and error is None:
-            error = _Known()
-        self.scope.__exit__(type(error) if error is not None else None, error, trace)
+        _leave(self.scope.session)
+        failed = error or (self._told[0] if self._told else _AlreadyFailed() if self._failed else None)
+        # What the test was told already is not to be raised a second time.
+        self.scope.__exit__(type(failed) if failed is not None else None, failed, trace)
+        if error is None:
+            self.check()
+        if failed is None:
+            self._check_unused()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -55,28 +79,89 @@ class Tested:
         """Makes the session current."""
         return current(self.scope.session)
 
+    def fail(self) -> None:
+        """Notes that the test failed: the cassette says so, and what it did not ask for is no news."""
+        self._failed = True
+        if isinstance(self.scope.session, Recording):
+            self.scope.session.failed = True
+
     def check(self) -> None:
-        """Raises what the test swallowed: the first miss, or the recorded calls that it did not make."""
-        self._checked = True
-        if not isinstance(self.scope, replay):
+        """Raises a miss that the test swallowed, naming the others; each is raised once."""
+        fresh = self.untold()
+        if not fresh:
             return
-        if self.scope.misses:
-            raise self.scope.misses[0]
-        unused = self.scope.unused if self._unused != "ignore" else []
-        if unused:
-            calls = "".join(
-                f"\n  event {e.eid}: {e.signature.lib} {e.signature.method} {e.signature.url}" for e in unused
-            )
-            message = f"{len(unused)} recorded calls were not made:{calls}\n  cassette: {self.scope.path}"
-            if self._unused == "error":
-                raise ReplayError(message, reason="no match")
-            warnings.warn(message, stacklevel=2)
+        for other in fresh[1:]:
+            fresh[0].add_note(f"\nalso swallowed: {other}")
+        raise fresh[0]
+
+    def untold(self) -> list[ReplayError]:
+        """Returns the misses that were not returned before."""
+        fresh = [miss for miss in self.misses if miss not in self._told]
+        self._told += fresh
+        return fresh
+
+    def _check_unused(self) -> None:
+        unused = self.unused if self._unused != "ignore" else []
+        if not unused:
+            return
+        calls = "".join(f"\n  event {e.eid}: {e.signature.lib} {e.signature.method} {e.signature.url}" for e in unused)
+        number = "1 recorded call was" if len(unused) == 1 else f"{len(unused)} recorded calls were"
+        message = f"{number} not made:{calls}\n  cassette: {self.path}\n  {self._rerecord}"
+        if self._unused == "error":
+            raise ReplayError(message, reason="unused")
+        warnings.warn(message, stacklevel=2)
+
+    # -- what a test may look at
+
+    @property
+    def session(self) -> Any:
+        """The session of the engine."""
+        return self.scope.session
+
+    @property
+    def path(self) -> Path | None:
+        """The cassette's file; of one recorded without a path, after the end."""
+        path: Path | None = getattr(self.scope, "path", None)
+        return path
+
+    @property
+    def misses(self) -> list[ReplayError]:
+        """The calls that found no answer, in order."""
+        return list(self._playing.marks.misses) if self._playing is not None else []
+
+    @property
+    def unused(self) -> list[Event]:
+        """The recorded events that nothing asked for."""
+        return self._playing.unused() if self._playing is not None else []
 
     @property
     def cassette(self) -> Cassette | None:
         """The cassette that answers; None while it is recorded."""
-        return self.scope.cassette if isinstance(self.scope, replay) else None
+        card = self._playing.card if self._playing is not None else None
+        return card.cassette if card is not None else None
+
+    @property
+    def _playing(self) -> Playing | None:
+        session = self.scope.session
+        return session.playing if isinstance(session, Extending) else session if isinstance(session, Playing) else None
 
 
-class _Known(Exception):
-    """Stands for misses that `check` has already raised."""
+def _adopt(session: Any) -> None:
+    if not _open:
+        _before.append((SESSIONS.orphan, SESSIONS.searching))
+        SESSIONS.orphan, SESSIONS.searching = (lambda: _open[-1] if _open else None), True
+    _open.append(session)
+
+
+def _leave(session: Any) -> None:
+    _open.remove(session)
+    if not _open:
+        SESSIONS.orphan, SESSIONS.searching = _before.pop()
+
+
+_before: list[tuple[Any, bool]] = []
+"""How orphans fared before the first of those sessions."""
+
+
+class _AlreadyFailed(Exception):
+    """Stands for the failure that pytest knows."""

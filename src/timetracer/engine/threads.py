@@ -1,0 +1,73 @@
+"""Carries the session into threads that are started inside it, which otherwise begin with an empty context.
+
+Only the session is carried, and only from code that has one: whatever else a thread sees is as it was. OTel's threading
+instrumentor, where it is on, carries the whole context and agrees with this.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from opentelemetry import context
+
+from timetracer.engine.sessions import SESSION_KEY, SILENT_KEY
+
+_undo: list[Callable[[], None]] = []
+
+
+def _carried() -> Any:
+    """Returns the session to carry; none beneath a captured call, whose threads are the client's own."""
+    here = context.get_current()
+    return None if SILENT_KEY in here else here.get(SESSION_KEY)
+
+
+def _in(session: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if SESSION_KEY in context.get_current():
+            return function(*args, **kwargs)
+        token = context.attach(context.set_value(SESSION_KEY, session))
+        try:
+            return function(*args, **kwargs)
+        finally:
+            context.detach(token)
+
+    return run
+
+
+def install() -> None:
+    """Wraps `Thread.start` and `ThreadPoolExecutor.submit`, once."""
+    if _undo:
+        return
+    real_start, real_submit = threading.Thread.start, ThreadPoolExecutor.submit
+
+    @functools.wraps(real_start)
+    def start(self: threading.Thread) -> None:
+        session = _carried()
+        if session is not None:
+            self.run = _in(session, self.run)  # type: ignore[method-assign]
+        real_start(self)
+
+    @functools.wraps(real_submit)
+    def submit(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        session = _carried()
+        return real_submit(self, fn if session is None else _in(session, fn), *args, **kwargs)
+
+    threading.Thread.start = start  # type: ignore[method-assign]
+    ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
+    _undo.append(lambda: _restore(real_start, real_submit))
+
+
+def _restore(real_start: Any, real_submit: Any) -> None:
+    threading.Thread.start = real_start  # type: ignore[method-assign]
+    ThreadPoolExecutor.submit = real_submit  # type: ignore[method-assign]
+
+
+def uninstall() -> None:
+    """Puts the real functions back."""
+    while _undo:
+        _undo.pop()()
