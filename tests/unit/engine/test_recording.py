@@ -12,7 +12,7 @@ from timetracer.engine import recording
 from timetracer.engine.admission import RecordingAdmission
 from timetracer.engine.recording import Recording, Terms
 from timetracer.engine.takes import Take
-from timetracer.plugin import Call, Inbound, Request
+from timetracer.plugin import Inbound, Request
 
 
 class Room:
@@ -43,7 +43,7 @@ def terms(done: list[Recording], **more: Any) -> Terms:
 
 def take(session: Recording) -> Take:
     """One event of the session."""
-    made = Take(session, PLUGIN, Request(type="http.client", method="GET", target="/"), Call(None))
+    made = Take(session, PLUGIN, Request(type="http.client", method="GET", target="/"))
     session.add(made)
     return made
 
@@ -133,7 +133,7 @@ def test_connections_are_stored_once(done: list[Recording]) -> None:
     """What belongs to connections is there once, however many of them there were."""
     session = Recording(terms(done))
     for _ in range(5):
-        made = Take(session, PLUGIN, Request(type="db.query", method="CONNECT", target="db"), Call(None))
+        made = Take(session, PLUGIN, Request(type="db.query", method="CONNECT", target="db"))
         made.reply({"version": "15"})
         session.share(made)
         session.share(made)
