@@ -64,7 +64,7 @@ def _headers(
 def _by_name(headers: Sequence[tuple[str, str]], likeness: Likeness, *, keep_length: bool) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, value in headers:
-        key = name.lower()
+        key, value = name.lower(), value.strip()  # Django's WSGI handler has a space before each cookie
         if likeness.ignores_name(name) or (key in VOLATILE and not (keep_length and key == "content-length")):
             continue
         if key == "set-cookie":

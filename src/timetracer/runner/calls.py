@@ -34,7 +34,8 @@ def differences(recorded: Cassette, outcome: Cassette) -> list[Call]:
 def _missed(miss: Match, nearest: Event | None, now: Mapping[str, str]) -> Call:
     span = now.get(miss.span_id or "", "")
     if nearest is None:
-        return Call("extra", miss.url, span=span, reason=miss.reason, differences=miss.differences)
+        near = [f"nearest: event {miss.nearest}, which was asked as well"] if miss.nearest is not None else []
+        return Call("extra", miss.url, span=span, reason=miss.reason, differences=[*near, *miss.differences])
     return Call("changed", name_of(nearest), nearest.eid, span=span, reason=miss.reason, differences=miss.differences)
 
 

@@ -31,6 +31,9 @@ th { font-weight: 600; font-size: .85em } .tree { margin: 0 } .span { font-weigh
 _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
 
+_UNFOLDED = 10
+"""So many cassettes that did not match are shown unfolded."""
+
 _MARKS = {"matched": "=", "changed": "≠", "missing": "-", "extra": "+", "unreached": "·"}
 
 
@@ -38,6 +41,7 @@ def write(file: Path, findings: Sequence[Finding], bad: Sequence[tuple[Path, str
     """Writes the report; what did not match comes first."""
     order = {"failed": 0, "changed": 1, "skipped": 2, "matched": 3}
     ordered = sorted(findings, key=lambda finding: order[finding.outcome])
+    unlike = sum(finding.outcome in ("failed", "changed") for finding in findings)
     parts = [
         "<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8>",
         f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">',
@@ -45,7 +49,7 @@ def write(file: Path, findings: Sequence[Finding], bad: Sequence[tuple[Path, str
         f"<title>timetracer replay</title><style>{_STYLE}</style></head><body><h1>timetracer replay</h1>",
         f"<p class=sum>{_text(wording.summary(findings))} · {_text(started)}</p>",
         *(_broken(path, error) for path, error in bad),
-        *(_finding(each) for each in ordered),
+        *(_finding(each, unfolded=unlike <= _UNFOLDED) for each in ordered),
         "</body></html>\n",
     ]
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -60,14 +64,16 @@ def _broken(path: Path, error: str) -> str:
     return f"<div class=one><span class='tag failed'>unreadable</span> {_text(str(path))}<br>{_text(error)}</div>"
 
 
-def _finding(finding: Finding) -> str:
+def _finding(finding: Finding, *, unfolded: bool) -> str:
     outcome = "updated" if finding.updated else finding.outcome
     head = (
         f"<span class='tag {finding.outcome}'>{outcome}</span> {_text(finding.name)} "
         f"<span class=file>{_text(finding.file)} · {finding.duration_ms:.0f} ms</span>"
     )
     inside = "\n".join(_parts(finding))
-    return f"<details><summary>{head}</summary>{inside}</details>" if inside else f"<div class=one>{head}</div>"
+    if not inside:
+        return f"<div class=one>{head}</div>"
+    return f"<details{' open' if unfolded else ''}><summary>{head}</summary>{inside}</details>"
 
 
 def _parts(finding: Finding) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from timetracer.cassette import store
-from timetracer.cassette.model import Cassette
+from timetracer.cassette.model import Cassette, Inbound
 from timetracer.config import TraceConfig
 from timetracer.engine.selection import name_of
 from timetracer.errors import CassetteError
@@ -64,6 +64,7 @@ class Judge:
             finding.matched = sum(match.eid is not None for match in outcome.replay)
             finding.calls = calls.differences(recorded, outcome)
             finding.spans = calls.span_differences(recorded, outcome)
+            _fold(finding, inbound, answer)
         if inbound.incomplete:
             finding.notes.append(f"not recorded in full, compared as far as it was: {inbound.incomplete}")
         if finding.error is not None:
@@ -88,6 +89,15 @@ class Judge:
             finding.notes.append(f"not updated: {error}")
             return
         finding.updated, finding.outcome = True, "matched"
+
+
+def _fold(finding: Finding, inbound: Inbound, answer: Answer) -> None:
+    """Leaves of an answer that failed on an unanswered call nothing but its status: the rest says no more."""
+    unanswered = any(call.kind in ("changed", "extra") for call in finding.calls)
+    failed = answer.error is not None or (answer.status or 0) >= 500
+    if unanswered and failed and (inbound.result.status or 0) < 500 and len(finding.answer) > 1:
+        finding.answer = [each for each in finding.answer if each.where == "status"]
+        finding.notes.append("headers and body are not compared: the application failed on a call that found no answer")
 
 
 def _told(error: BaseException | None) -> str:
