@@ -30,7 +30,9 @@ def main(arguments: list[str]) -> int:
     """Runs the named benchmarks, or all; a missed goal is shown, and is no failure of the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
-    parser.add_argument("--quick", action="store_true", help="few rounds: to see that it runs, not to read figures from")
+    parser.add_argument(
+        "--quick", action="store_true", help="few rounds: to see that it runs, not to read figures from"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there instead of below the table")
     chosen = parser.parse_args(arguments)
     unknown = [name for name in chosen.names if name not in BENCHMARKS]

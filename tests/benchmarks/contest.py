@@ -21,7 +21,9 @@ Round = Mapping[str, float]
 
 def surroundings(**more: str) -> dict[str, str]:
     """Returns the environment of a measured process: nothing of our own telemetry or proxies."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "TIMETRACER_")) and "proxy" not in k.lower()}
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "TIMETRACER_")) and "proxy" not in k.lower()
+    }
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     return {**kept, "PYTHONPATH": path, "PYTHONHASHSEED": "0", **more}
 

@@ -149,7 +149,15 @@ def _vcr(library: str, calls: Calls, folder: Path) -> Callable[[int], dict[str, 
     return replayed
 
 
-SIDES = {"plain": _plain, "otel": _otel, "record": _record, "idle": _idle, "used": _used, "replay": _replay, "vcr": _vcr}
+SIDES = {
+    "plain": _plain,
+    "otel": _otel,
+    "record": _record,
+    "idle": _idle,
+    "used": _used,
+    "replay": _replay,
+    "vcr": _vcr,
+}
 
 
 def main(side: str, library: str, url: str) -> None:

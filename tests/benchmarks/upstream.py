@@ -22,7 +22,9 @@ def answer(size: int) -> bytes:
     length = 2
     while length < size:
         number = len(rows)
-        rows.append({"id": number, "name": f"article {number}", "price": number * 1.25, "tags": ["new", "blue"], "stock": True})
+        rows.append(
+            {"id": number, "name": f"article {number}", "price": number * 1.25, "tags": ["new", "blue"], "stock": True}
+        )
         length += len(json.dumps(rows[-1])) + 2
     body = json.dumps(rows).encode()
     return _HEAD.format(len(body)).encode() + body
