@@ -6,8 +6,10 @@ Nothing of timetracer but this file is imported in a run whose tests ask for no 
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import re
+import shlex
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,22 +18,27 @@ import pytest
 
 if TYPE_CHECKING:
     from timetracer.cassette.model import Cassette
-    from timetracer.runtime.scopes import Scope, record, replay
     from timetracer.runtime.testing import Tested
 
-_SCOPE = pytest.StashKey[Any]()
-_NAMES = pytest.StashKey[dict[Path, str]]()
 _RECORD_MODES = ("none", "once", "new_episodes", "all", "rewrite")
+_LONGEST = 150
+_OPTIONS = {
+    "strict": ("strict_replay",),
+    "plugins": ("capture", "mock_plugins"),
+    "live": ("live_plugins",),
+    "allow_repeats": ("allow_repeats",),
+}
+"""What marker and fixtures call the fields of `TraceConfig`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the options of contract.md."""
+    """Adds the options of the command line and of the ini file."""
     group = parser.getgroup("timetracer", "cassettes of what the tested code asked for")
     group.addoption(
         "--timetracer-record",
         choices=_RECORD_MODES,
-        help="none: replay only; once: record where there is no cassette; new_episodes: add what is new; all: record"
-        " everything; rewrite: delete and record. Default: none if CI is set, else once",
+        help="none: replay only; once: record where there is no cassette; new_episodes: add what is new; all: ask"
+        " everything anew; rewrite: delete and record. Default: none if CI is set, else once",
     )
     group.addoption("--timetracer-block-network", action="store_true", help="refuse connections in every test")
     group.addoption(
@@ -41,70 +48,188 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--timetracer-unused",
         choices=("error", "warn", "ignore"),
         default="ignore",
-        help="what a recorded call means that a replayed test did not make",
+        help="what it means that a replayed test did not make a recorded call",
     )
-    parser.addini("timetracer_cassette_dir", "folder of cassettes; default: cassettes beside the test")
+    parser.addini("timetracer_cassette_dir", "folder of cassettes, from the root folder; default: beside the test")
     parser.addini("timetracer_record", "record mode, as --timetracer-record")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the marker."""
+    """Registers the marker, checks the settings, and closes the network where that is asked for."""
     config.addinivalue_line(
         "markers",
         "cassette(path=None, *, record=None, strict=None, plugins=None, live=None, allow_unused=None,"
-        " allow_repeats=False): record this test's calls to other services once, answer them from the cassette afterwards",
+        " allow_repeats=False): record this test's calls to other services once, answer them from the cassette"
+        " afterwards",
     )
+    mode = config.getini("timetracer_record")
+    if mode and mode not in _RECORD_MODES:
+        raise pytest.UsageError(f"timetracer_record = {mode} is not allowed: one of {', '.join(_RECORD_MODES)}")
     if config.getoption("--timetracer-block-network"):
-        from timetracer.engine import fence
+        from timetracer.engine.fence import raise_fence
 
-        hosts = [host.strip() for host in config.getoption("--timetracer-allowed-hosts").split(",") if host.strip()]
-        fence.raise_fence(everywhere=True, allowed_hosts=tuple(hosts))
+        hosts = _allowed_hosts(config)
+        config.add_cleanup(
+            raise_fence(everywhere=True, allowed_hosts=hosts, why="--timetracer-block-network is set").lower
+        )
+
+
+def _allowed_hosts(config: pytest.Config) -> tuple[str, ...]:
+    given: str = config.getoption("--timetracer-allowed-hosts")
+    return tuple(host.strip() for host in given.split(",") if host.strip())
 
 
 # ------------------------------------------------------------------------------------------------ the marker
 
 
 @pytest.fixture(autouse=True)
-def _timetracer_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+def _timetracer_marked(request: pytest.FixtureRequest) -> Iterator[Tested | None]:
     """Puts the marker's cassette around the test and its function-scoped fixtures."""
-    marker = request.node.get_closest_marker("cassette")
-    if marker is None:
-        yield
+    markers = list(request.node.iter_markers("cassette"))
+    if not markers:
+        yield None
         return
-    path, options = _arguments(request, *marker.args, **marker.kwargs)
-    with _scope(request, path, **options) as scope:
-        request.node.stash[_SCOPE] = scope
-        yield
+    path, options = _arguments(markers)
+    with _short_errors(), _tested(request, path, **options) as tested:
+        request.node.stash[_TESTED] = tested
+        try:
+            yield tested
+        finally:
+            del request.node.stash[_TESTED]
 
 
-def _arguments(
-    request: pytest.FixtureRequest, path: str | Path | None = None, **options: Any
-) -> tuple[Path, dict[str, Any]]:
-    """Reads the marker: its path against the cassette folder, and its options."""
-    allowed = {"record", "strict", "plugins", "live", "allow_unused", "allow_repeats"}
-    if unknown := set(options) - allowed:
-        raise pytest.UsageError(
-            f"marker cassette: {', '.join(sorted(unknown))} is none of {', '.join(sorted(allowed))}"
+_TESTED = pytest.StashKey["Tested"]()
+
+
+def _arguments(markers: list[pytest.Mark]) -> tuple[str | Path | None, dict[str, Any]]:
+    """Reads the markers of a test, its class and its module; the closest one that says a thing has its way."""
+    path: str | Path | None = None
+    options: dict[str, Any] = {}
+    for marker in reversed(markers):
+        given = dict(marker.kwargs)
+        path = given.pop("path", marker.args[0] if marker.args else path)
+        options |= given
+        wrong = set(given) - {"record", "allow_unused", *_OPTIONS}
+        if wrong or len(marker.args) > 1:
+            what = ", ".join(sorted(wrong)) or f"{len(marker.args)} positional arguments"
+            pytest.fail(
+                f"@pytest.mark.cassette does not know {what}; it takes"
+                " (path=None, *, record, strict, plugins, live, allow_unused, allow_repeats)",
+                pytrace=False,
+            )
+    return path, options
+
+
+class _short_errors:
+    """Shows a setting or cassette that cannot be used as one line: nobody wants our frames then."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, (pytest.fail.Exception, pytest.skip.Exception)):
+            return
+        from timetracer.errors import CassetteError, ConfigError
+
+        if isinstance(error, (CassetteError, ConfigError)):
+            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fails a test in which a call found no answer, also where the app swallowed the error."""
+    tested = item.stash.get(_TESTED, None)
+    if tested is None:
+        return (yield)
+    function = getattr(item, "obj", None)
+    if inspect.iscoroutinefunction(function):
+        item.obj = _in_session(function, tested)  # type: ignore[attr-defined]
+    try:
+        result = yield
+    except BaseException as error:
+        tested.fail()
+        _show_swallowed(item, tested, error)
+        _hide_our_frames(error)
+        raise
+    finally:
+        if inspect.iscoroutinefunction(function):
+            item.obj = function  # type: ignore[attr-defined]
+    if getattr(item, "_excinfo", None):  # a unittest.TestCase reports its failure so
+        tested.fail()
+        return result
+    try:
+        tested.check()
+    except BaseException as error:
+        tested.fail()
+        _hide_our_frames(error)
+        raise
+    return result
+
+
+def _hide_our_frames(error: BaseException | None) -> None:
+    """Ends the traceback of a miss at the line that asked: how we looked for an answer is no news."""
+    for _ in range(20):
+        if error is None:
+            return
+        if type(error).__module__ == "timetracer.errors":
+            last, trace = None, error.__traceback__
+            while trace is not None:
+                if not str(trace.tb_frame.f_globals.get("__name__", "")).startswith("timetracer."):
+                    last = trace
+                trace = trace.tb_next
+            if last is not None:
+                last.tb_next = None
+        error = error.__cause__ or error.__context__
+
+
+def _show_swallowed(item: pytest.Item, tested: Tested, error: BaseException) -> None:
+    """Adds to a test that failed for another reason which calls found no answer: most often they are the reason."""
+    shown = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in shown:
+        shown.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    for miss in tested.untold():
+        if miss not in shown:
+            item.add_report_section("call", "timetracer: a call found no answer", str(miss))
+
+
+def _in_session(function: Callable[..., Any], tested: Tested) -> Callable[..., Any]:
+    """Carries the session into an async test, which may run in a context made before the session was."""
+
+    @functools.wraps(function)
+    async def test(*args: Any, **kwargs: Any) -> Any:
+        with tested.current():
+            return await function(*args, **kwargs)
+
+    return test
+
+
+# ------------------------------------------------------------------------------------------------ one cassette
+
+
+def _tested(request: pytest.FixtureRequest, path: str | Path | None, *, how: str = "episode", **given: Any) -> Tested:
+    """Returns what records or replays: `how` says which, or that the record mode does."""
+    from timetracer.runtime import scopes
+    from timetracer.runtime.episodes import episode
+    from timetracer.runtime.testing import Tested
+
+    mine, allow_unused = given.pop("record", None), given.pop("allow_unused", None)
+    options: dict[str, Any] = dict(request.getfixturevalue("timetracer_config"))
+    for name, value in given.items():
+        if value is not None:
+            options |= dict.fromkeys(_OPTIONS.get(name, (name,)), value)
+    if how == "replay":
+        scope: scopes.Scope = scopes.replay(_found(request, Path(path or "")), **options)
+    else:
+        where = _default_path(request) if path is None else _beside(request, Path(path))
+        scope = (
+            scopes.record(where, **options)
+            if how == "record"
+            else episode(where, _mode(request.config, mine), **options)
         )
-    folder: Path = request.getfixturevalue("timetracer_cassette_dir")
-    return (_default_path(request, folder) if path is None else _beside(request, Path(path))), options
-
-
-def _beside(request: pytest.FixtureRequest, path: Path) -> Path:
-    return path if path.is_absolute() else request.path.parent / path
-
-
-def _default_path(request: pytest.FixtureRequest, folder: Path) -> Path:
-    """Returns `<folder>/<module>/<Class.test[params]>.json`; ids that would clash get distinct names."""
-    node = request.node
-    name = ".".join([*([node.cls.__name__] if node.cls else []), node.name])
-    path = folder / request.path.stem / (re.sub(r"[^\w.\[\]-]+", "_", name)[:150] + ".json")
-    taken = request.config.stash.setdefault(_NAMES, {})
-    number = 1
-    while taken.setdefault(path, node.nodeid) != node.nodeid:
-        number += 1
-        path = path.with_name(re.sub(r"(~\d+)?\.json$", f"~{number}.json", path.name))
-    return path
+    unused = {True: "ignore", False: "error"}.get(allow_unused, request.config.getoption("--timetracer-unused"))
+    rerecord = f"record it: pytest --timetracer-record=rewrite {shlex.quote(request.node.nodeid)}"
+    return Tested(scope, rerecord=rerecord, unused=unused, allowed_hosts=_allowed_hosts(request.config))
 
 
 def _mode(config: pytest.Config, mine: str | None) -> str:
@@ -114,52 +239,35 @@ def _mode(config: pytest.Config, mine: str | None) -> str:
     return str(chosen or ("none" if in_ci() else "once"))
 
 
-def _scope(
-    request: pytest.FixtureRequest,
-    path: Path,
-    *,
-    record: str | None = None,
-    strict: bool | None = None,
-    plugins: list[str] | None = None,
-    live: list[str] | None = None,
-    allow_unused: bool | None = None,
-    allow_repeats: bool = False,
-) -> Any:
-    from timetracer.runtime.testing import Tested
-
-    options: dict[str, Any] = dict(request.getfixturevalue("timetracer_config"))
-    given = {"strict_replay": strict, "mock_plugins": plugins, "capture": plugins, "live_plugins": live}
-    options |= {name: value for name, value in given.items() if value is not None}
-    options |= {"allow_repeats": True} if allow_repeats else {}
-    unused = "ignore" if allow_unused else request.config.getoption("--timetracer-unused")
-    if allow_unused is False:
-        unused = "error"
-    return Tested(path, _mode(request.config, record), unused=unused, **options)
+def _beside(request: pytest.FixtureRequest, path: Path) -> Path:
+    return path if path.is_absolute() else request.path.parent / path
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Fails a test in which a call found no answer, also where the app swallowed the error."""
-    scope = item.stash.get(_SCOPE, None)
-    if scope is None:
-        return (yield)
-    function = getattr(item, "obj", None)
-    if inspect.iscoroutinefunction(function):
-        item.obj = _in_session(function, scope)  # type: ignore[attr-defined]
-    result = yield
-    scope.check()
-    return result
+def _found(request: pytest.FixtureRequest, path: Path) -> Path:
+    """Returns where a cassette to be replayed lies: beside the test, in the cassette folder, or from the root."""
+    folder: Path = request.getfixturevalue("timetracer_cassette_dir")
+    places = (_beside(request, path), folder / path, request.config.rootpath / path)
+    return next((place for place in places if place.exists()), places[0])
 
 
-def _in_session(function: Callable[..., Any], scope: Tested) -> Callable[..., Any]:
-    """Carries the session into an async test, which may run in a context made before the session was."""
+def _default_path(request: pytest.FixtureRequest) -> Path:
+    """Returns `<folder>/<module>/<Class.test[params]>.json`, which depends on the test's id alone.
 
-    @functools.wraps(function)
-    async def test(*args: Any, **kwargs: Any) -> Any:
-        with scope.current():
-            return await function(*args, **kwargs)
-
-    return test
+    Where the name cannot hold the id in full, a digest of the id keeps it apart from others. In a folder that several
+    modules share, the module is its path from beside that folder.
+    """
+    folder: Path = request.getfixturevalue("timetracer_cassette_dir")
+    node = request.node
+    names = [each.name for each in node.listchain() if isinstance(each, pytest.Class)]
+    plain = ".".join([*names, node.name])
+    name = re.sub(r"[^\w.\[\]-]+", "_", plain)[:_LONGEST]
+    if name != plain:
+        name += f"~{hashlib.sha256(plain.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    module = request.path.with_suffix("")
+    for above in (folder.parent, request.config.rootpath):
+        if module.is_relative_to(above):
+            return folder / module.relative_to(above) / f"{name}.json"
+    return folder / module.name / f"{name}.json"
 
 
 # ------------------------------------------------------------------------------------------------ fixtures
@@ -179,42 +287,26 @@ def timetracer_config() -> dict[str, Any]:
 
 
 @pytest.fixture
-def timetracer_replay(request: pytest.FixtureRequest, timetracer_config: dict[str, Any]) -> Callable[..., replay]:
+def timetracer_replay(request: pytest.FixtureRequest) -> Callable[..., Tested]:
     """`with timetracer_replay("x.json"): ...` answers from a cassette; `async with` works as well."""
-    from timetracer.runtime.scopes import replay
-
-    return lambda path, **options: replay(_beside(request, Path(path)), **{**timetracer_config, **options})
+    return lambda path, **options: _tested(request, path, how="replay", **options)
 
 
 @pytest.fixture
-def timetracer_record(
-    request: pytest.FixtureRequest, timetracer_config: dict[str, Any], timetracer_cassette_dir: Path
-) -> Callable[..., record]:
+def timetracer_record(request: pytest.FixtureRequest) -> Callable[..., Tested]:
     """`with timetracer_record(): ...` records into a cassette."""
-    from timetracer.runtime.scopes import record
-
-    def scope(path: str | Path | None = None, **options: Any) -> record:
-        where = _default_path(request, timetracer_cassette_dir) if path is None else _beside(request, Path(path))
-        return record(where, **{**timetracer_config, **options})
-
-    return scope
+    return lambda path=None, **options: _tested(request, path, how="record", **options)
 
 
 @pytest.fixture
-def timetracer_auto(request: pytest.FixtureRequest, timetracer_cassette_dir: Path) -> Callable[..., Scope]:
+def timetracer_auto(request: pytest.FixtureRequest) -> Callable[..., Tested]:
     """`with timetracer_auto(): ...` records or replays, by the record mode."""
-
-    def scope(path: str | Path | None = None, **options: Any) -> Any:
-        where = _default_path(request, timetracer_cassette_dir) if path is None else _beside(request, Path(path))
-        return _scope(request, where, **options)
-
-    return scope
+    return lambda path=None, **options: _tested(request, path, **options)
 
 
 @pytest.fixture
-def timetracer_cassette(request: pytest.FixtureRequest, _timetracer_marked: None) -> Cassette | None:
+def timetracer_cassette(_timetracer_marked: Tested | None) -> Cassette | None:
     """The cassette that answers this test; None while it is recorded."""
-    scope = request.node.stash.get(_SCOPE, None)
-    if scope is None:
-        raise pytest.UsageError("timetracer_cassette needs the marker: @pytest.mark.cassette")
-    return scope.cassette  # type: ignore[no-any-return]
+    if _timetracer_marked is None:
+        pytest.fail("timetracer_cassette needs the marker: @pytest.mark.cassette", pytrace=False)
+    return _timetracer_marked.cassette

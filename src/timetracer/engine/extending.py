@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from timetracer.cassette.model import Cassette
+import msgspec
+
+from timetracer.cassette.model import Cassette, Draw
+from timetracer.engine.cards import Card
 from timetracer.engine.drivers import Core, Drain
 from timetracer.engine.links import Link, settle
+from timetracer.engine.matching import Matcher, question
 from timetracer.engine.player import Player
 from timetracer.engine.playing import Playing
 from timetracer.engine.recorder import LIVE, Passage, Recorder
@@ -76,35 +80,57 @@ class Extending:
         """Keeps a miss that cannot be recorded either."""
         return self.playing.missed(error)
 
-    def merged(self) -> Cassette | None:
-        """Returns the old cassette with what is new at its end; None where nothing is new."""
+    def merged(self, old: Cassette) -> Cassette:
+        """Returns the cassette that was replayed with what is new at its end; its clock still runs from its start."""
         fresh = self.recording.cassette()
-        card = self.playing.card
-        if card is None or not (fresh.events or fresh.shared):
-            return fresh if card is None else None
-        old = card.cassette
-        start = 1 + max((event.eid for event in old.events), default=-1)
-        for number, event in enumerate(fresh.events):
-            event.eid = start + number
-        shared = {**old.shared, **{f"{start:04x}-{key}": event for key, event in fresh.shared.items()}}
-        return Cassette(
-            trace=old.trace,
-            inbound=old.inbound or fresh.inbound,
-            events=[*old.events, *fresh.events],
-            shared=shared,
-            draws=_joined(old, fresh),
-            spans=[*old.spans, *fresh.spans],
-            logs=old.logs,
-            replacements=old.replacements,
-        )
+        both = _after(old, fresh)
+        both.trace, both.inbound, both.logs = old.trace, old.inbound or fresh.inbound, old.logs
+        both.draws = _joined(old.draws, fresh.draws)
+        return both
 
 
-def _joined(old: Cassette, fresh: Cassette) -> list[Any]:
-    draws = {(d.lane, d.source): d for d in old.draws}
-    for draw in fresh.draws:
-        known = draws.setdefault((draw.lane, draw.source), draw)
-        if known is not draw:
-            known.values = [*known.values, *draw.values]
+def renewed(card: Card, fresh: Cassette) -> Cassette:
+    """Returns what was recorded just now, after those events of an older cassette that were not asked for again."""
+    old, index = card.cassette, card.index
+    exact, loose = Matcher(index, strict=True), Matcher(index)
+    for event in fresh.events:
+        s, sent = event.signature, event.request.body
+        body = b"" if sent is None else b"".join(sent.raw or ())
+        text = question(s.lib, event.type, s.method, s.url, s.fields, body, index.ignore)
+        key, before = (s.lib, event.type, s.method), len(exact.used)
+        while exact.find(text, key, event.lane):
+            pass
+        if len(exact.used) == before:
+            loose.find(text, key, event.lane)
+    replaced = exact.used | loose.used
+    kept = msgspec.structs.replace(old, events=[event for event in old.events if event.eid not in replaced])
+    both = _after(kept, fresh)
+    both.trace, both.inbound, both.logs, both.draws = fresh.trace, fresh.inbound, fresh.logs, fresh.draws
+    return both
+
+
+def _after(old: Cassette, fresh: Cassette) -> Cassette:
+    """Returns the events, connections and spans of both; the fresh ones get new numbers."""
+    start = 1 + max((event.eid for event in old.events), default=-1)
+    for number, event in enumerate(fresh.events):
+        event.eid = start + number
+    known = {msgspec.json.encode(event) for event in old.shared.values()}
+    added = [event for event in fresh.shared.values() if msgspec.json.encode(event) not in known]
+    first = 1 + max((int(key, 16) for key in old.shared), default=-1)
+    return Cassette(
+        events=[*old.events, *fresh.events],
+        shared={**old.shared, **{f"{first + number:04x}": event for number, event in enumerate(added)}},
+        spans=[*old.spans, *fresh.spans],
+        replacements=old.replacements,
+    )
+
+
+def _joined(old: list[Draw], fresh: list[Draw]) -> list[Draw]:
+    draws = {(draw.lane, draw.source): draw for draw in old}
+    for draw in fresh:
+        known = draws.get((draw.lane, draw.source))
+        values = [*known.values, *draw.values] if known is not None else draw.values
+        draws[draw.lane, draw.source] = Draw(lane=draw.lane, source=draw.source, values=values)
     return list(draws.values())
 
 
@@ -159,6 +185,7 @@ class Extender:
         marks = self.session.playing.marks
         if miss in marks.misses:
             marks.misses.remove(miss)
+            marks.matches.pop()
 
 
 class _Buffered:
