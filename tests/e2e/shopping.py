@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -137,7 +138,7 @@ def shop(
         SHOP_PG_USER=postgres_server.user,
         SHOP_PG_NAME=postgres_server.database,
         OTEL_SERVICE_NAME="shop",
-        PYTHONPATH=str(SHOP),
+        PYTHONPATH=os.pathsep.join(filter(None, [str(SHOP), os.environ.get("PYTHONPATH")])),
     )
     made = Shop(tmp_path, env, (upstream, redis_server, postgres_server))
     for database in ("default", "stock"):

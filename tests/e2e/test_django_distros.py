@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.serving import Asked
-from tests.e2e.shopping import GUNICORN, SHOP, Shop
+from tests.e2e.shopping import GUNICORN, Shop
 from tests.e2e.test_collector import SERVER, exporting
 from tests.services import Collector
 
@@ -46,7 +46,7 @@ configurator = vendor_distro:Configurator
 
 
 @pytest.fixture
-def vendor(tmp_path: Path) -> dict[str, str]:
+def vendor(shop: Shop, tmp_path: Path) -> dict[str, str]:
     """A distribution installed in a folder on PYTHONPATH."""
     folder = tmp_path / "vendor"
     metadata = folder / "vendor_distro-1.0.dist-info"
@@ -54,7 +54,7 @@ def vendor(tmp_path: Path) -> dict[str, str]:
     (folder / "vendor_distro.py").write_text(MODULE)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: vendor-distro\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
-    return {"PYTHONPATH": f"{folder}:{SHOP}", "VENDOR_NOTES": str(tmp_path / "notes")}
+    return {"PYTHONPATH": f"{folder}:{shop.env['PYTHONPATH']}", "VENDOR_NOTES": str(tmp_path / "notes")}
 
 
 @pytest.mark.parametrize("named", ["vendor", "timetracer", None])

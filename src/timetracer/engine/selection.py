@@ -83,6 +83,7 @@ class Library:
             or []
         )
         of_trace = [c for c in found if trace_id and int(c.cassette.trace.trace_id, 16) == trace_id]
+        found = found if of_trace else _of_the_same_user(found, inbound)
         if len(found) > 1 and not of_trace and self._differ(found):
             say_once(
                 f"choice {key}",
@@ -113,6 +114,32 @@ class Library:
     def known(self, plugin: Plugin) -> list[Event]:
         """Returns what any cassette knows of the plugin's connections."""
         return self.shared.get(plugin.name, [])
+
+
+def _of_the_same_user(found: list[Card], inbound: Inbound) -> list[Card]:
+    """Returns those that came with the same credentials, else with cookies of the same names, else all.
+
+    A page asked for with and without a session, or by two users, is asked for in the same words. Redacted credentials
+    are never the same, but which cookies there were still tells.
+    """
+    if len(found) < 2:
+        return found
+    for significant in (_credentials, _credential_names):
+        asked = significant(inbound.headers)
+        same = [c for c in found if c.cassette.inbound and significant(c.cassette.inbound.request.headers) == asked]
+        if same:
+            return same
+    return found
+
+
+def _credentials(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return sorted((name.lower(), value) for name, value in headers if name.lower() in ("authorization", "cookie"))
+
+
+def _credential_names(headers: Iterable[tuple[str, str]]) -> list[str]:
+    names = [name for name, _ in _credentials(headers)]
+    cookies = [cookie for name, value in _credentials(headers) if name == "cookie" for cookie in value.split(";")]
+    return names + sorted(cookie.partition("=")[0].strip() for cookie in cookies)
 
 
 def joined(cards: list[Card], ignore: frozenset[str] = frozenset()) -> Card | None:

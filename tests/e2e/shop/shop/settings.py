@@ -1,5 +1,6 @@
 """A small shop: orders in SQLite, stock in PostgreSQL, sessions and cache in redis, prices from an upstream service."""
 
+import json
 import os
 from pathlib import Path
 
@@ -37,6 +38,7 @@ if os.environ.get("SHOP_REDIS_URL"):
     CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": os.environ["SHOP_REDIS_URL"]}
     }
+SESSION_ENGINE = os.environ.get("SHOP_SESSIONS", "django.contrib.sessions.backends.db")
 UPSTREAM = os.environ.get("SHOP_UPSTREAM", "")
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -44,3 +46,5 @@ USE_TZ = True
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 50_000_000
 LOGGING = {"version": 1, "disable_existing_loggers": False}
+if os.environ.get("SHOP_TIMETRACER"):
+    TIMETRACER = json.loads(os.environ["SHOP_TIMETRACER"])
