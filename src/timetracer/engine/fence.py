@@ -21,7 +21,7 @@ from typing import Any
 
 from opentelemetry import context
 
-from timetracer.engine import fence_loops
+from timetracer.engine import fence_loops, guard
 from timetracer.engine.recorder import LIVE
 from timetracer.engine.sessions import SESSIONS, SILENT_KEY
 from timetracer.errors import NetworkBlocked
@@ -107,6 +107,9 @@ def lower() -> None:
 def is_raised() -> bool:
     """Tells whether any fence stands."""
     return bool(_fences)
+
+
+guard.fenced = is_raised
 
 
 def allow_path(path: str | os.PathLike[str]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any, TypeVar
 
 logger = logging.getLogger("timetracer")
 
 QUIET_SECONDS = 60.0
 """One failure of a kind is logged at most this often."""
 
+T = TypeVar("T")
 _last_said: dict[str, float] = {}
 
 
@@ -40,6 +43,30 @@ class guard:
         self.failed = error
         say_once(self.doing, "%s failed (%s); the call goes on unharmed", self.doing, type(error).__name__, error=error)
         return True
+
+
+def _never() -> bool:
+    return False
+
+
+fenced: Callable[[], bool] = _never
+"""Whether any replay is on; `engine.fence` sets it. Then a failure of ours must not end in a live call."""
+
+
+def attempt(doing: str, function: Callable[..., T], *args: Any) -> T | None:
+    """Returns what `function` returns, or None where it fails by our own fault: the guard of a call's first step.
+
+    Raises:
+        Exception: while a replay is on, whatever `function` raises: the real function must not run in its place.
+    """
+    try:
+        return function(*args)
+    except Exception as error:
+        if fenced():
+            raise
+        with guard(doing):
+            raise error
+        return None
 
 
 def say_once(key: str, message: str, *args: object, error: BaseException | None = None) -> None:

@@ -58,7 +58,7 @@ def install() -> None:
         return real_submit(self, fn if session is None else _in(session, fn), *args, **kwargs)
 
     threading.Thread.start = start  # type: ignore[method-assign]
-    ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
+    ThreadPoolExecutor.submit = submit  # type: ignore[method-assign, assignment]
     _undo.append(lambda: _restore(real_start, real_submit))
 
 
