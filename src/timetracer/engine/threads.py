@@ -43,7 +43,8 @@ def install() -> None:
     """Wraps `Thread.start` and `ThreadPoolExecutor.submit`, once."""
     if _undo:
         return
-    real_start, real_submit = threading.Thread.start, ThreadPoolExecutor.submit
+    real_start: Any = threading.Thread.start
+    real_submit: Any = ThreadPoolExecutor.submit
 
     @functools.wraps(real_start)
     def start(self: threading.Thread) -> None:
@@ -55,7 +56,8 @@ def install() -> None:
     @functools.wraps(real_submit)
     def submit(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         session = _carried()
-        return real_submit(self, fn if session is None else _in(session, fn), *args, **kwargs)
+        future: Future[Any] = real_submit(self, fn if session is None else _in(session, fn), *args, **kwargs)
+        return future
 
     threading.Thread.start = start  # type: ignore[method-assign]
     ThreadPoolExecutor.submit = submit  # type: ignore[method-assign, assignment]
