@@ -273,7 +273,7 @@ class Plugin:
 class Inbound:
     """What came in: a request or a task. An integration describes it and opens the door with it."""
 
-    type: str  # http.server, task.run
+    type: str  # http.server, task.run; http.websocket passes unrecorded
     method: str  # GET; RUN
     target: str  # path with query; task name
     headers: Headers = ()

@@ -104,7 +104,7 @@ def recorded(folder: Path) -> dict[tuple[str, str], Cassette]:
 
 def written(folder: Path, count: int) -> None:
     """Waits for cassettes: at its end a server gives them two seconds only, and this machine may be busy."""
-    wait_until(lambda: len(find_cassettes(folder)) >= count, 60, f"{count} cassettes")
+    wait_until(lambda: folder.exists() and len(find_cassettes(folder)) >= count, 60, f"{count} cassettes")
 
 
 def check(name: str, asked: Asked, answer: Answer, cassette: Cassette) -> None:
@@ -223,7 +223,7 @@ def test_a_websocket_passes_untouched(name: str, setup: str, upstream: Upstream,
                 for text in ("one", "two", "\u00fcml\u00e4ut"):
                     client.send(text)
                     assert client.recv(20) == text.upper()
-    assert recorded(folder) == {}
+    assert [path.name for path in find_cassettes(folder) if not path.name.startswith("GET__health")] == []
 
 
 @pytest.mark.parametrize("name", ["fastapi", "flask", "litestar", "starlette"])

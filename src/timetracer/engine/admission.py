@@ -56,7 +56,7 @@ class RecordingAdmission:
 
     def admit(self, inbound: Inbound | None, span: Any) -> Recording | None:
         """Returns a new recording, or None."""
-        if inbound is not None and not self.wanted(inbound.target.partition("?")[0]):
+        if inbound is not None and not self._recordable(inbound):
             return None
         trace_id, root_id, parent_id = _identity(inbound, span)
         if not self.sampled(trace_id or _ids.getrandbits(128)):
@@ -84,10 +84,13 @@ class RecordingAdmission:
 
     def claim(self, session: Any, inbound: Inbound) -> Recording | None:
         """Gives the session of a root span to what came in; excluded, it is discarded."""
-        if not self.wanted(inbound.target.partition("?")[0]):
+        if not self._recordable(inbound):
             session.discard()
             return None
         return session  # type: ignore[no-any-return]
+
+    def _recordable(self, inbound: Inbound) -> bool:
+        return inbound.type != "http.websocket" and self.wanted(inbound.target.partition("?")[0])
 
 
 class ReplayAdmission:

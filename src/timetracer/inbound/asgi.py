@@ -49,9 +49,12 @@ async def serve(
     app: Application, door: Door, template: Template, scope: Scope, receive: Receive, send: Send
 ) -> None:
     """Calls `app` behind the door. Work after the response (background tasks) is done inside that call."""
+    if scope["type"] == "websocket":
+        logger.debug("a websocket passes and is not recorded: %s", scope["path"])
+        with door(describe(scope)):
+            await app(scope, receive, send)
+        return
     if scope["type"] != "http" or VISIT in scope:
-        if scope["type"] == "websocket":
-            logger.debug("a websocket passes and is not recorded: %s", scope["path"])
         await app(scope, receive, send)
         return
     root_path = scope.get("root_path", "")
@@ -79,8 +82,8 @@ def describe(scope: Scope) -> Inbound:
     path = quote(scope["path"]) if raw_path is None else raw_path.decode("latin-1").partition("?")[0]
     query = scope.get("query_string", b"").decode("latin-1")
     return Inbound(
-        type="http.server",
-        method=scope["method"],
+        type="http.server" if scope["type"] == "http" else "http.websocket",
+        method=scope.get("method", "GET"),
         target=f"{path}?{query}" if query else path,
         headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
         fields={"scheme": scope.get("scheme", "http")},

@@ -163,10 +163,11 @@ def test_other_protocols_get_the_servers_own_functions(kind: str, kept: Kept) ->
         got.extend(given)
 
     server = Server()
-    given = ({"type": kind, "path": "/"}, server.receive, server.send)
+    described = {"type": kind, "path": "/", "headers": []}
+    given = (dict(described), server.receive, server.send)
     asyncio.run(Middleware(app, door)(*given))
     assert [a is b for a, b in zip(got, given, strict=True)] == [True, True, True]
-    assert got[0] == {"type": kind, "path": "/"}
+    assert got[0] == described
     assert kept() == []
 
 
