@@ -57,7 +57,8 @@ def contestant(side: str, library: str, url: str) -> Iterator[Any]:
     process = subprocess.Popen(
         command, cwd=ROOT, env=surroundings(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     tell, hear = process.stdin, process.stdout
 
     def answer() -> Round:
