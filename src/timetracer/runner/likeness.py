@@ -23,8 +23,8 @@ class Likeness:
 
     def __init__(self, ignored: Iterable[str] = (), replacements: Iterable[str] = (), seconds: float = 1.0) -> None:
         given = [text.strip() for text in ignored]
-        self._paths = {_rooted(text) for text in given if _is_path(text)}
-        self._names = {text.lower() for text in given if not _is_path(text)}
+        self._paths = {_rooted(text) for text in given if is_path(text)}
+        self._names = {text.lower() for text in given if not is_path(text)}
         self._replacements = sorted(filter(None, replacements), key=len, reverse=True)
         self._seconds = seconds
 
@@ -57,7 +57,8 @@ class Likeness:
         return then is not None and now is not None and abs((then - now).total_seconds()) <= self._seconds
 
 
-def _is_path(text: str) -> bool:
+def is_path(text: str) -> bool:
+    """Whether an ignored field is a JSON path, not a name."""
     return text.startswith("$") or "." in text or "[" in text
 
 

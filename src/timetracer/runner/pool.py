@@ -24,6 +24,7 @@ from timetracer.runner import remote
 from timetracer.runner.findings import Finding
 from timetracer.runner.inbox import Inbox
 from timetracer.runner.judging import Judge
+from timetracer.runner.likeness import is_path
 from timetracer.runner.plan import Plan, title
 from timetracer.runner.questions import question_of
 from timetracer.runner.worker import OUTCOME_SECONDS, Task, Word
@@ -111,7 +112,7 @@ def run_application(plan: Plan, app: str, order: Order) -> Iterator[Finding]:
 
 def _task(plan: Plan, app: str, order: Order, inbox: Inbox, cases: list[tuple[int, str]]) -> Task:
     settings = dict(order.settings)
-    plain = [text for text in order.ignored if text.isidentifier() or "-" in text]
+    plain = [text for text in order.ignored if not is_path(text)]
     if plain:
         settings["match_ignore"] = [*order.config().match_ignore, *plain]
     library = [str(path) for path in plan.library]
@@ -123,8 +124,15 @@ def _listen(workers: list[_Worker], words: queue.Queue[tuple[_Worker, Word | Non
     while left:
         worker, word = words.get()
         if word is None:
-            left -= 1
             yield from worker.lost()
+            follower = worker.follower()
+            if follower is None:
+                left -= 1
+            else:
+                workers.append(follower)
+                follower.start(words)
+        elif word.ready:
+            worker.ready = True
         elif word.error is not None:
             raise ConfigError("--app", worker.app, f"an application that starts in replay: {word.error}")
         elif word.finding is not None:
@@ -137,11 +145,13 @@ class _Worker:
 
     Attributes:
         missing: the cases that it has not answered yet, in order.
+        ready: whether its application has started.
     """
 
     def __init__(self, app: str, task: Task, log: Path) -> None:
         self.app, self._task, self._log = app, task, log
-        self.missing = [path for _, path in task.cases]
+        self.missing = list(task.cases)
+        self.ready = False
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, words: queue.Queue[tuple[_Worker, Word | None]]) -> None:
@@ -171,14 +181,26 @@ class _Worker:
         words.put((self, None))
 
     def lost(self) -> Iterator[Finding]:
-        """Gives what the process did not come to before it ended."""
+        """Gives what the process ended on, if it did not come to the end of its task.
+
+        Raises:
+            ConfigError: it did not even start.
+        """
         code = self._process.returncode if self._process is not None else None
-        if self.missing and len(self.missing) == len(self._task.cases):
+        if self.missing and not self.ready:
             what = f"an application that starts in replay; it ended with {code}:\n{self._said()}"
             raise ConfigError("--app", self.app, what)
-        for path in self.missing:
-            error = f"the worker process ended with {code} before it came to this:\n{self._said()}"
+        for _, path in self.missing[:1]:
+            error = f"the worker process ended with {code} while this was replayed:\n{self._said()}"
             yield Finding(name_of(Path(path)), Path(path).name, "failed", error=error)
+
+    def follower(self) -> _Worker | None:
+        """Returns a worker for what this one did not come to; None if there is nothing left."""
+        rest = self.missing[1:]
+        if not rest:
+            return None
+        task = msgspec.structs.replace(self._task, cases=rest)
+        return _Worker(self.app, task, self._log.with_name(f"{self._log.stem}x.log"))
 
     def _said(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip()

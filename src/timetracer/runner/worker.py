@@ -6,6 +6,7 @@ output; whatever the application prints goes to standard error.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 import time
@@ -27,6 +28,9 @@ from timetracer.runtime.pipeline import read_card
 
 OUTCOME_SECONDS = 5.0
 """After its answer a request gets so long for what it does in the background."""
+
+CASE_SECONDS = 60.0
+"""A replay gets so long in all. Nothing that it waits for is far away."""
 
 
 class Task(msgspec.Struct):
@@ -96,12 +100,16 @@ def work(task: Task, out: BinaryIO) -> None:
         path = Path(name)
         recorded = cards[path].cassette
         start = time.perf_counter()
+        faulthandler.dump_traceback_later(
+            CASE_SECONDS, exit=True
+        )  # a replay that hangs ends its process, and says where
         try:
             answer = driver.ask(question_of(recorded, inbox.run(number)))
             outcome = inbox.take(number, OUTCOME_SECONDS)
             finding = judge.judge(path, recorded, answer, outcome)
         except TimetracerError as error:
             finding = Finding(name_of(path), title(recorded), "failed", error=str(error))
+        faulthandler.cancel_dump_traceback_later()
         finding.duration_ms = round((time.perf_counter() - start) * 1000, 3)
         _say(out, Word(finding=finding))
     driver.close()
