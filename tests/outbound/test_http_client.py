@@ -10,7 +10,7 @@ import pytest
 from tests.outbound.http_recordings import record_http
 from tests.outbound.suite import VARIANTS, Recordings, Suite, Variant
 
-SUITE = Suite("tests.outbound.steps.http_client")
+SUITE = Suite("tests.outbound.steps.http_client", instrumentors=("urllib",))
 
 
 @pytest.fixture(scope="module")

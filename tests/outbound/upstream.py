@@ -42,7 +42,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 # Importing them registers their routes.
-from tests.outbound import upstream_answers, upstream_dialogues, upstream_models  # noqa: F401
+from tests.outbound import upstream_answers, upstream_dialogues, upstream_models, upstream_websocket  # noqa: F401
 from tests.outbound.upstream_wire import ROUTES, Request, Wire
 
 HOST = "127.0.0.1"

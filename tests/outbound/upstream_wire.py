@@ -91,6 +91,10 @@ class Wire:
     async def body(self) -> bytes:
         return b"".join([chunk async for chunk in self.body_chunks()])
 
+    async def read_exactly(self, size: int) -> bytes:
+        """Read raw bytes, for a protocol that was switched to."""
+        return await self._reader.readexactly(size)
+
     async def finish(self) -> None:
         """Read what the route left of the body, so that the next request starts where it should."""
         if not self._body_read and self.open:

@@ -67,7 +67,12 @@ class Player:
         if event.result.cancelled:
             yield Linger((event.duration_ms or 0) / 1000 + 1)
         self._raise_recorded(plugin, call, event)
-        return role.decode(call, self._reply(event))
+        try:
+            return role.decode(call, self._reply(event))
+        except UnsupportedError as error:
+            asked = f"{plugin.name} {request.method} {request.target}"
+            self.deck.missed(ReplayError(f"{asked}: {error}", reason="decode error", call=asked))
+            raise
 
     def send(self, plugin: Plugin, role: Send, call: Call, link: Link) -> Core:
         """Takes a request on a stand-in link and gets its answers ready."""

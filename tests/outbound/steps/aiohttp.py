@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -304,6 +305,31 @@ async def refused_proxy() -> Any:
 async def tls_error() -> Any:
     async with aiohttp.ClientSession() as http:
         return await raised(http.get(f"{address('https')}/json"))
+
+
+@steps
+async def tls_verified() -> Any:
+    async with aiohttp.ClientSession() as http:
+        trusting = ssl.create_default_context(cafile=address("ca"))
+        return await all_of(await http.get(f"{address('https')}/json", ssl=trusting))
+
+
+@steps
+async def tls_wrong_fingerprint() -> Any:
+    async with aiohttp.ClientSession() as http:
+        return await raised(http.get(f"{address('https')}/json", ssl=aiohttp.Fingerprint(b"x" * 32)))
+
+
+@steps
+async def tls_handshake_timeout() -> Any:
+    async with aiohttp.ClientSession() as http:
+        return await raised(http.get(f"{BASE.replace('http', 'https')}/json", timeout=aiohttp.ClientTimeout(total=0.3)))
+
+
+@steps
+async def no_such_host() -> Any:
+    async with aiohttp.ClientSession() as http:
+        return await raised(http.get("http://nowhere.invalid/x"))
 
 
 @steps

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.cookiejar
 import io
+import shutil
 import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from pathlib import Path
 from typing import Any
 
 from tests.outbound.steps import Steps, address
@@ -182,23 +187,131 @@ def tls() -> Any:
 
 
 @steps
+def tls_handshake_timeout() -> Any:
+    return raised(lambda: opener().open(f"{BASE.replace('http', 'https')}/json", timeout=0.3))
+
+
+@steps
+def no_such_host() -> Any:
+    return raised(lambda: opener().open("http://nowhere.invalid/x"))
+
+
+@steps
+def no_such_scheme() -> Any:
+    return raised(lambda: opener().open("gopher://127.0.0.1/x"))
+
+
+@steps
+def refused_proxy() -> Any:
+    using = urllib.request.build_opener(urllib.request.ProxyHandler({"http": REFUSED}))
+    return raised(lambda: using.open(f"{BASE}/json"))
+
+
+@steps
+def tunnel_refused_by_proxy() -> Any:
+    using = urllib.request.build_opener(urllib.request.ProxyHandler({"https": PROXY}))
+    return raised(lambda: using.open("https://127.0.0.1:9/json"))
+
+
+@steps
+def digest_auth() -> Any:
+    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    passwords.add_password(None, BASE, "user", "passwd")
+    using = opener(urllib.request.HTTPDigestAuthHandler(passwords))
+    return all_of(using.open(f"{BASE}/digest-auth")), all_of(using.open(f"{BASE}/digest-auth"))
+
+
+@steps
+def headers_sent() -> Any:
+    request = urllib.request.Request(f"{BASE}/echo", headers={"X-Mine": "yes", "accept": "text/plain"})
+    request.add_unredirected_header("X-Once", "1")
+    return _echoed(opener().open(request))
+
+
+@steps
+def redirect_post() -> Any:
+    def post(status: int) -> Any:
+        return raised(lambda: _echoed(opener().open(f"{BASE}/redirect/1?status={status}", data=b"abc")))
+
+    return [post(status) for status in (302, 303, 307)]
+
+
+@steps
+def ranges() -> Any:
+    asked = [
+        urllib.request.Request(f"{BASE}/range", headers={"Range": f"bytes={each}"}) for each in ("0-99", "100-199")
+    ]
+    return [all_of(opener().open(each)) for each in asked]
+
+
+@steps
+def retrieved_to_file() -> Any:
+    urllib.request.install_opener(opener())
+    name, headers = urllib.request.urlretrieve(f"{BASE}/bytes/100000")
+    try:
+        return Path(name).read_bytes()[:300], headers.items()
+    finally:
+        urllib.request.urlcleanup()
+
+
+@steps
+def copied_to_file() -> Any:
+    into = io.BytesIO()
+    with get("/big/1") as response:
+        shutil.copyfileobj(response, into)
+    return hashlib.sha256(into.getvalue()).hexdigest(), response.isclosed()
+
+
+@steps
+def post_text_file() -> Any:
+    request = urllib.request.Request(f"{BASE}/upload", data=SizedFile(b"once"), headers={"Content-Type": "text/plain"})
+    return all_of(opener().open(request))
+
+
+@steps
+def threads() -> Any:
+    with ThreadPoolExecutor(3) as pool:
+        # The context goes along, as OTel's ThreadingInstrumentor would have it.
+        asked = [pool.submit(copy_context().run, get, "/json") for _ in range(6)]
+        return [all_of(each.result())["body"] for each in asked]
+
+
+@steps
 def post_bytes() -> Any:
     return _echoed(opener().open(f"{BASE}/echo", data=b"a=1"))
 
 
+class SizedFile(io.BytesIO):
+    """A file with a length: OTel's instrumentor of urllib breaks uploads that have none."""
+
+    def __len__(self) -> int:
+        return len(self.getvalue())
+
+
+class SizedParts:
+    """A body that is made while it is sent, with a length for OTel's instrumentor."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._parts
+
+    def __len__(self) -> int:
+        return 1
+
+
 @steps
 def post_file() -> Any:
-    file = io.BytesIO(b"x" * 200_000)
+    file = SizedFile(b"x" * 200_000)
     request = urllib.request.Request(f"{BASE}/upload", data=file, headers={"Content-Length": "200000"}, method="PUT")
     return all_of(opener().open(request)), request.data is file, file.tell()
 
 
 @steps
 def post_generator() -> Any:
-    def body() -> Iterator[bytes]:
-        yield from (b"part %d," % index for index in range(4))
-
-    return all_of(opener().open(urllib.request.Request(f"{BASE}/upload", data=body())))
+    body = SizedParts(b"part %d," % index for index in range(4))
+    return all_of(opener().open(urllib.request.Request(f"{BASE}/upload", data=body)))
 
 
 @steps
@@ -208,7 +321,7 @@ def post_generator_that_calls() -> Any:
             yield inner.read()
         yield b"and more"
 
-    return all_of(opener().open(urllib.request.Request(f"{BASE}/upload", data=body())))
+    return all_of(opener().open(urllib.request.Request(f"{BASE}/upload", data=SizedParts(body()))))
 
 
 @steps

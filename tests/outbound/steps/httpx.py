@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -233,6 +234,36 @@ def tls_error() -> Any:
 
 
 @steps
+def refused_proxy() -> Any:
+    with httpx.Client(proxy=REFUSED, trust_env=False) as http:
+        return raised(lambda: http.get(f"{BASE}/json"))
+
+
+@steps
+def no_such_host() -> Any:
+    return raised(lambda: httpx.get("http://nowhere.invalid/x", trust_env=False))
+
+
+@steps
+def tls_handshake_timeout() -> Any:
+    with httpx.Client(trust_env=False, timeout=0.3) as http:
+        return raised(lambda: http.get(f"{BASE.replace('http', 'https')}/json"))
+
+
+@steps
+def tls_verified() -> Any:
+    with httpx.Client(trust_env=False, verify=ssl.create_default_context(cafile=address("ca"))) as http:
+        return all_of(http.get(f"{address('https')}/json"))
+
+
+@steps
+def pool_timeout() -> Any:
+    limits = httpx.Limits(max_connections=1)
+    with client(limits=limits, timeout=httpx.Timeout(5, pool=0.1)) as http, http.stream("GET", "/stream/3"):
+        return raised(lambda: http.get("/json"))
+
+
+@steps
 def post_json() -> Any:
     with client() as http:
         return _echoed(http.post("/echo", json={"b": [1, 2], "a": "ü"}))
@@ -388,6 +419,24 @@ async def async_refused() -> Any:
 async def async_read_timeout() -> Any:
     async with async_client(timeout=httpx.Timeout(5, read=0.1)) as http:
         return await http.get("/slow/2")
+
+
+@steps
+async def async_tls_error() -> Any:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        return await http.get(f"{address('https')}/json")
+
+
+@steps
+async def async_refused_proxy() -> Any:
+    async with httpx.AsyncClient(proxy=REFUSED, trust_env=False) as http:
+        return await http.get(f"{BASE}/json")
+
+
+@steps
+async def async_no_such_host() -> Any:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        return await http.get("http://nowhere.invalid/x")
 
 
 @steps

@@ -322,6 +322,18 @@ def tls_verified() -> Any:
 
 
 @steps
+def no_such_host() -> Any:
+    with session() as http:
+        return raised(lambda: http.get("http://nowhere.invalid/x"))
+
+
+@steps
+def tls_handshake_timeout() -> Any:
+    with session() as http:
+        return raised(lambda: http.get(f"{BASE.replace('http', 'https')}/json", timeout=0.3))
+
+
+@steps
 def post_json() -> Any:
     with session() as http:
         return _echoed(http.post(f"{BASE}/echo", json={"b": [1, 2], "a": "ü"}))

@@ -245,6 +245,26 @@ def tls_unverified() -> Any:
 
 
 @steps
+def no_such_host() -> Any:
+    with urllib3.PoolManager(retries=1) as http:
+        return raised(lambda: http.request("GET", "http://nowhere.invalid/x"))
+
+
+@steps
+def tls_handshake_timeout() -> Any:
+    with urllib3.PoolManager(retries=False) as http:
+        return raised(lambda: http.request("GET", f"{BASE.replace('http', 'https')}/json", timeout=0.3))
+
+
+@steps
+def pool_exhausted() -> Any:
+    with urllib3.connection_from_url(BASE, maxsize=1, block=True, retries=False) as pool:
+        first = pool.request("GET", "/stream/3", preload_content=False)
+        said = raised(lambda: pool.request("GET", "/json", pool_timeout=0.1))
+        return said, first.read()
+
+
+@steps
 def post_json() -> Any:
     with urllib3.PoolManager() as http:
         return _echoed(
