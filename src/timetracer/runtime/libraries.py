@@ -23,6 +23,7 @@ from timetracer.plugin import Plugin
 logger = logging.getLogger(__name__)
 
 GROUP = "timetracer_plugin"
+_LAUNCHER = "opentelemetry.instrumentation.auto_instrumentation"
 INBOUND = ("django", "flask", "litestar", "starlette")
 """Frameworks seen without a line in the app; `timetracer.inbound.<name>` has `install(door)`."""
 _INSTRUMENTOR_OF = {"aiohttp": "aiohttp-client", "http_client": "urllib"}
@@ -56,7 +57,9 @@ def install_present(*, strict: bool) -> None:
     Args:
         strict: an error is raised (replay) rather than noted (recording).
     """
-    instrumented = {found.name for found in entry_points(group="opentelemetry_instrumentor")}
+    instrumented: set[str] = set()
+    if _LAUNCHER in sys.modules:  # without it, nothing is instrumented, and what the app does not use stays unloaded
+        instrumented = {found.name for found in entry_points(group="opentelemetry_instrumentor")}
     waiting: dict[str, Callable[[], None]] = {}
     for name in discovered():
         module = _MODULE_OF.get(name, name)
