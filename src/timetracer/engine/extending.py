@@ -49,10 +49,12 @@ class Extending:
     def hold(self) -> None:
         """Keeps both open."""
         self.playing.hold()
+        self.recording.hold()
 
     def release(self) -> None:
         """Ends one hold."""
         self.playing.release()
+        self.recording.release()
 
     def span_started(self, span: Any) -> None:
         """Notes a span."""
