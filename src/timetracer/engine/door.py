@@ -11,7 +11,7 @@ from opentelemetry.trace import INVALID_SPAN, SpanKind
 
 from timetracer.engine.guard import guard
 from timetracer.engine.sessions import SESSION_KEY, SESSIONS, current
-from timetracer.engine.unseen import NOBODY, UNSEEN
+from timetracer.engine.unseen import NOBODY, REFUSED
 from timetracer.plugin import Inbound, Visit
 
 _INBOUND = (SpanKind.SERVER, SpanKind.CONSUMER)
@@ -45,8 +45,9 @@ def _served(inbound: Inbound) -> Iterator[Visit]:
     with guard("opening a session"):
         session = None if _joining() else _begin(inbound)
     if session is None:
-        with _unseen():
-            yield NOBODY
+        joined = SESSIONS.admission is None or _joining()
+        with NOBODY.resume() if joined else REFUSED.resume():  # what is refused is nobody's, not even the process's
+            yield NOBODY if joined else REFUSED
         return
     visit: Any = NOBODY
     with guard("describing an inbound call"):
@@ -61,12 +62,6 @@ def _served(inbound: Inbound) -> Iterator[Visit]:
     finally:
         with guard("closing a session"):
             session.release()
-
-
-def _unseen() -> AbstractContextManager[None]:
-    """What is not admitted is nobody's, not even the process's."""
-    joined = SESSIONS.admission is None or _joining()
-    return nullcontext() if joined else current(UNSEEN)
 
 
 def _joining() -> bool:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from timetracer.engine.sessions import current
 from timetracer.plugin import BodyEnd, Headers, Inbound, Plugin, Sink, Value, Visit
 
 
 class _Nobody:
-    """A sink and a visit of which nothing is kept."""
+    """A sink and a visit of which nothing is kept; `resume` makes its session current, if it has one."""
 
     trusted = False
+
+    def __init__(self, session: Unseen | None) -> None:
+        self._session = session
 
     def route(self, name: str) -> None: ...
 
@@ -30,10 +34,7 @@ class _Nobody:
     def finish(self, end: BodyEnd = "complete", error: BaseException | None = None) -> None: ...
 
     def resume(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-
-NOBODY = _Nobody()
+        return nullcontext() if self._session is None else current(self._session)
 
 
 class Unseen:
@@ -51,7 +52,7 @@ class Unseen:
 
     def visit(self, inbound: Inbound) -> Visit:
         """Keeps nothing of what came in."""
-        return NOBODY
+        return REFUSED
 
     def hold(self) -> None:
         """Nothing is kept open."""
@@ -79,3 +80,7 @@ class Unseen:
 
 UNSEEN = Unseen()
 """The one session of everything that is not recorded."""
+NOBODY = _Nobody(None)
+"""Visits a session that is current already."""
+REFUSED = _Nobody(UNSEEN)
+"""Visits nothing: what came in is not admitted."""
