@@ -1,0 +1,81 @@
+"""Every way to run a Django project: with the middleware, the launcher or both, by manage.py, sync, async, with settings."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.serving import LAUNCHER, Asked
+from tests.e2e.shopping import GUNICORN, PLAIN_GUNICORN, PLAIN_RUNSERVER, PLAIN_UVICORN, UVICORN, Shop, questions
+
+ALONE = {"SHOP_MIDDLEWARE": "1"}
+STREAMS = [Asked("GET", "/stream/?n=1"), Asked("GET", "/astream/?n=1"), Asked("GET", "/gather/?n=1")]
+
+
+@pytest.mark.parametrize(
+    ("command", "more"),
+    [
+        pytest.param(PLAIN_GUNICORN, ALONE, id="middleware-gunicorn"),
+        pytest.param(PLAIN_UVICORN, ALONE, id="middleware-uvicorn"),
+        pytest.param(GUNICORN, ALONE, id="both"),
+        pytest.param(PLAIN_GUNICORN, {}, id="variables-alone"),
+        pytest.param(PLAIN_RUNSERVER, {}, id="manage.py-alone"),
+        pytest.param([*LAUNCHER, *PLAIN_RUNSERVER], {}, id="manage.py-launched"),
+    ],
+)
+def test_every_way_to_run_it_records_and_replays(command: list[str], more: dict[str, str], shop: Shop) -> None:
+    """Nobody names DJANGO_SETTINGS_MODULE but the project's own files; each request makes one cassette and replays."""
+    asked = [*questions()[:10], *STREAMS]
+    live = shop.run("record", command, asked, **more)
+    assert 404 not in [answer.status for answer in live]
+    assert shop.targets() == sorted([*(question.path for question in asked), "/orders/11/"]), shop.log("record")
+    shop.take_all_away()
+    shop.replays_alike(command, asked, live, **more)
+
+
+def test_what_was_recorded_under_the_launcher_replays_without_it(shop: Shop) -> None:
+    """A recording under one server replays under another, with or without instrumentors, and the other way round."""
+    asked = questions()[:10]
+    live = shop.run("record", GUNICORN, asked)
+    shop.take_all_away()
+    again = shop.run("replay", PLAIN_UVICORN, asked, **ALONE)
+    assert [answer.body for answer in again] == [answer.body for answer in live]
+
+
+@pytest.mark.parametrize("command", [pytest.param(GUNICORN, id="wsgi"), pytest.param(UVICORN, id="asgi")])
+def test_streams_stay_streams(command: list[str], shop: Shop) -> None:
+    """Sync and async streams are recorded to their end, in both kinds of servers, and replay alike."""
+    live = shop.run("record", command, STREAMS)
+    assert shop.targets() == sorted(question.path for question in STREAMS)
+    for cassette in shop.recorded():
+        assert cassette.inbound is not None
+        assert cassette.inbound.incomplete is None
+        assert cassette.inbound.result.body is not None
+        assert cassette.inbound.result.body.end == "complete"
+    shop.take_all_away()
+    shop.replays_alike(command, STREAMS, live)
+
+
+@pytest.mark.parametrize("command", [pytest.param(GUNICORN, id="launched"), pytest.param(PLAIN_GUNICORN, id="plain")])
+def test_django_settings_go_over_the_environment(command: list[str], shop: Shop) -> None:
+    """`TIMETRACER` in the settings wins over the environment, with the launcher and with the middleware alone."""
+    folder = shop.folder / "elsewhere"
+    settings = {"CASSETTE_DIR": str(folder), "EXCLUDE_PATHS": ["/api/*", "/health/"], "SERVICE": "from settings"}
+    shop.run("record", command, questions()[:4], SHOP_TIMETRACER=json.dumps(settings), **ALONE)
+    assert not shop.recorded()
+    found = [path for path in folder.rglob("*.json") if not path.name.startswith("PROCESS")]
+    assert len(found) == 3, shop.log("record")
+    assert all("from settings" in path.read_text() for path in found)
+
+
+def test_a_failed_view_keeps_its_traceback(shop: Shop) -> None:
+    """The exception that a view raised is in its cassette, under the template of its route."""
+    shop.run("record", GUNICORN, [Asked("GET", "/fail/?n=3")])
+    (cassette,) = shop.recorded()
+    assert cassette.inbound is not None
+    assert cassette.inbound.route == "/fail/"
+    assert cassette.inbound.result.status == 500
+    assert "RuntimeError: no luck with 3" in str(cassette.inbound.traceback)
+    assert "views.py" in str(cassette.inbound.traceback)
+    assert cassette.trace.status == "error"
