@@ -90,7 +90,8 @@ def write_cassette(
     made: list[Path] = []
     try:
         _make_folder(path.parent)
-        stale = set(_side_files(path))
+        # Looked for only where there is one: a folder of many cassettes takes its time to list.
+        stale = set(_side_files(path)) if path.exists() else set()
         # An earlier cassette of this name keeps its side files until the new one has taken its place.
         names = (name for n in itertools.count(1) if (name := f"{_stem(path)}.{n}.body") not in stale)
 

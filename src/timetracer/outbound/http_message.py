@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import overload
 
 from timetracer.plugin import Headers, Request, Upload, Value, Volatile
 
 DECISIVE = frozenset({"range", "content-type", "x-amz-target", "soapaction"})
 """Headers that decide the answer: two requests that differ in one of these ask for different things."""
 
+_DECISIVE_RAW = frozenset(name.encode() for name in DECISIVE)
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]*)"|([^\s;]+))', re.IGNORECASE)
 _USERINFO = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)[^/?#@]*@")
 
@@ -23,7 +25,7 @@ def http_request(method: str, url: str, headers: Headers, body: bytes | Upload |
             drawn anew in each run, so it is volatile, in the body as well.
     """
     fields: dict[str, Value] = {}
-    for name, value in headers:
+    for name, value in headers.decisive() if isinstance(headers, RawHeaders) else headers:
         key = name.lower()
         if key not in DECISIVE:
             continue
@@ -41,6 +43,35 @@ def http_request(method: str, url: str, headers: Headers, body: bytes | Upload |
     )
 
 
+class RawHeaders(Sequence[tuple[str, str]]):
+    """Headers that are still bytes, decoded when they are read: on the writer's thread, not the caller's (4 us)."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
+        self.raw = raw
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return ((name.decode("latin-1"), value.decode("latin-1")) for name, value in self.raw)
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[str, str]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[str, str]]: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[str, str] | list[tuple[str, str]]:
+        return list(self)[index]
+
+    def decisive(self) -> list[tuple[str, str]]:
+        """Returns those that decide the answer."""
+        found = [(name, value) for name, value in self.raw if name.lower() in _DECISIVE_RAW]
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in found]
+
+
 def sent_url(url: str) -> str:
     """Returns a URL without what is never sent of it."""
     if "#" in url:
@@ -50,7 +81,10 @@ def sent_url(url: str) -> str:
 
 def header_pairs(items: Iterable[tuple[str | bytes, object]]) -> Headers:
     """Returns header items as text, whatever mix of str, bytes and numbers a client was given."""
-    return [(_text(name), _text(value)) for name, value in items]
+    return [
+        (name, value) if name.__class__ is str and value.__class__ is str else (_text(name), _text(value))
+        for name, value in items
+    ]
 
 
 def _text(value: object) -> str:

@@ -7,16 +7,35 @@ the same names; `transports` takes either.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from timetracer.errors import UnsupportedError
-from timetracer.outbound.http_message import http_request
+from timetracer.outbound.http_message import RawHeaders, http_request
 from timetracer.plugin import Call, Capture, Exchange, Patch, Plugin, Reply, Request, Sink, Source, Upload
 
 _SWITCHING = 101
+_PLAIN = (bytes, int, str)
+
+
+class _Ended:
+    """Finishes a copy with what ended the block. A class: as a generator it took 1.5 us longer at every body."""
+
+    __slots__ = ("_sink",)
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self._sink.finish()
+        elif isinstance(error, GeneratorExit):
+            self._sink.finish("partial")
+        else:
+            self._sink.finish("error", error)
 
 
 class CopiedStream:
@@ -25,26 +44,14 @@ class CopiedStream:
     def __init__(self, stream: Any, sink: Sink) -> None:
         self._stream, self._sink = stream, sink
 
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        try:
-            yield
-        except GeneratorExit:
-            self._sink.finish("partial")
-            raise
-        except BaseException as error:
-            self._sink.finish("error", error)
-            raise
-        self._sink.finish()
-
     def __iter__(self) -> Iterator[bytes]:
-        with self._watched():
+        with _Ended(self._sink):
             for chunk in self._stream:
                 self._sink.feed(chunk)
                 yield chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with self._watched():
+        with _Ended(self._sink):
             async for chunk in self._stream:
                 self._sink.feed(chunk)
                 yield chunk
@@ -93,8 +100,7 @@ class _Library:
     def describe(self, call: Call) -> Request:
         """Describes what the transport is to send."""
         request = call.arg(0, "request")
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
-        return http_request(request.method, str(request.url), headers, self._body(request))
+        return http_request(request.method, str(request.url), RawHeaders(request.headers.raw), self._body(request))
 
     def _body(self, request: Any) -> bytes | Upload:
         try:
@@ -112,9 +118,8 @@ class _Library:
         """Keeps the head, and copies the body while the app reads it."""
         _give_stream_back(call)
         # https://www.python-httpx.org/advanced/extensions/#response-extensions; `network_stream` is a live socket.
-        kept = {key: value for key, value in response.extensions.items() if isinstance(value, bytes | int | str)}
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
-        capture.reply(kept, status=response.status_code, headers=headers)
+        kept = {key: value for key, value in response.extensions.items() if isinstance(value, _PLAIN)}
+        capture.reply(kept, status=response.status_code, headers=RawHeaders(response.headers.raw))
         sink = capture.body()
         if response.status_code == _SWITCHING:
             sink.finish()  # from here on it is a conversation on a socket, which goes on untouched
