@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
+from timetracer.errors import ReplayError
+
 logger = logging.getLogger("timetracer")
 
 QUIET_SECONDS = 60.0
@@ -58,11 +60,12 @@ def attempt(doing: str, function: Callable[..., T], *args: Any) -> T | None:
 
     Raises:
         Exception: while a replay is on, whatever `function` raises: the real function must not run in its place.
+        ReplayError: at any time: a connection that was replayed on cannot go live half-way.
     """
     try:
         return function(*args)
     except Exception as error:
-        if fenced():
+        if fenced() or isinstance(error, ReplayError):
             raise
         with guard(doing):
             raise error

@@ -46,11 +46,11 @@ def _go_live(plugin: Plugin, role: Send | Open, call: Call) -> None:
 
 def _settle(plugin: Plugin, call: Call, connection: object, link: Link, side: Side | None) -> None:
     stand_in = side is not None and side.stand_in
-    link.belongs = side
     if link.stand_in != stand_in:
         role = links.opening(plugin)
         known = side.known(plugin, role, call) if side is not None and role is not None and stand_in else None
         settle(plugin, call, connection, link, stand_in=stand_in, known=known)
+    link.belongs = side  # not before: a connection that could not leave is asked to again
 
 
 def receive(plugin: Plugin, role: Receive, call: Call) -> Core | None:

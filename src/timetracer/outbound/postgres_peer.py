@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from logging import getLogger
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from timetracer.outbound import postgres_wire as wire
@@ -48,13 +49,20 @@ class Peer:
     Args:
         settings: the parameter statuses that the server reports.
         address: where the server is that this one stands for.
+
+    Attributes:
+        home: the parameters to connect to that server with.
+        restores: the settings of the connection that it stands for, if that was live.
     """
+
+    home: Mapping[str, Any] = MappingProxyType({})
+    restores: Mapping[str, str] | None = None
 
     _numbers = count(1)
     _open: ClassVar[dict[int, Peer]] = {}
 
     def __init__(self, settings: Mapping[str, str], address: Mapping[str, str]) -> None:
-        self.address = address
+        self.settings, self.address = settings, address
         self.number = next(self._numbers)
         self.folder = tempfile.mkdtemp(prefix="timetracer-pg-")
         self._conversation = Conversation(settings, self.number)

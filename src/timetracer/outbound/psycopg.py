@@ -15,7 +15,7 @@ prepared or not. Not given again: notices, notifications, and the process id of 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
 from importlib.util import find_spec
@@ -23,11 +23,12 @@ from typing import Any
 
 import psycopg
 from psycopg import pq
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from timetracer.outbound import postgres_connections as connections
 from timetracer.outbound import postgres_results as results
 from timetracer.outbound import sql
-from timetracer.outbound.postgres_peer import SETTINGS, Peer
+from timetracer.outbound.postgres_connections import of_connection, of_cursor
+from timetracer.outbound.postgres_peer import Peer
 from timetracer.plugin import Call, Capture, Exchange, Open, Patch, Plugin, Receive, Reply, Request, Send, Value
 
 
@@ -40,7 +41,7 @@ _ServerCursor = _named(psycopg.ServerCursor, "ServerCursorMixin")
 _ClientCursor = _named(psycopg.ClientCursor, "ClientCursorMixin")
 _Connection = _named(psycopg.Connection, "BaseConnection")
 _Pipeline = _named(psycopg.Pipeline, "BasePipeline")
-_Copy = next(each for each in psycopg.Copy.__mro__ if each.__name__ in ("BaseCopy", "BaseCopy"))
+_Copy = _named(psycopg.Copy, "BaseCopy")
 _GENERATORS = "psycopg.generators" if _Connection.__module__ == "psycopg._connection_base" else _Connection.__module__
 _WRITERS = ("psycopg._copy", "psycopg._copy_async") if _Copy.__module__ == "psycopg._copy_base" else ("psycopg.copy",)
 
@@ -59,51 +60,6 @@ _CLOSES_STATEMENTS = bool(getattr(sys.modules[_Connection.__module__], "_HAS_SEN
 
 
 # ------------------------------------------------------------------------------------------------ connections
-
-
-_ADDRESS = ("host", "hostaddr", "port")
-
-
-def _dsn(call: Call) -> Mapping[str, Any]:
-    return conninfo_to_dict(call.arg(0, "conninfo", ""))
-
-
-def _server(call: Call) -> Request | None:
-    if call.owner is not None:
-        return None  # a connection that is there already
-    asked = _dsn(call)
-    where = {name: str(asked[name]) for name in ("host", "port", "user", "options") if asked.get(name)}
-    return Request(type="db.query", method="CONNECT", target=str(asked.get("dbname", "")), fields=where, shared=True)
-
-
-def _settings(call: Call, pgconn: Any) -> Value:
-    return {"settings": results.settings(pgconn), "address": results.address(pgconn)}
-
-
-def _connect_to_peer(call: Call, real: Callable[..., Any], known: Value) -> Any:
-    if call.owner is not None:  # an open connection that came from a server: it was closed, and libpq cannot move it
-        return real()
-    asked = {k: v for k, v in _dsn(call).items() if k in ("dbname", "user", "password", "options", "application_name")}
-    settings = known["settings"] if known else {**SETTINGS}
-    asked |= {"dbname": asked.get("dbname") or "postgres", "user": asked.get("user") or "postgres"}
-    own = {"session_authorization": asked["user"], "application_name": asked.get("application_name") or ""}
-    peer = Peer({**settings, **own}, _address(_dsn(call), known))
-    moved = make_conninfo("", **asked, host=peer.folder, port=peer.number, sslmode="disable", gssencmode="disable")
-    return real(moved, **{name: value for name, value in call.kwargs.items() if name != "conninfo"})
-
-
-def _address(asked: Mapping[str, Any], known: Value) -> Mapping[str, str]:
-    return {**(known["address"] if known else {}), **{name: str(asked[name]) for name in _ADDRESS if asked.get(name)}}
-
-
-def _asked_address(call: Call, real: Callable[..., Any], known: Value) -> Any:
-    peer = Peer.of(call.owner.pgconn) if call.arg(0, "name") in _ADDRESS else None
-    found = peer.address.get(call.arg(0, "name")) if peer is not None else None
-    return real(*call.args, **call.kwargs) if found is None else found
-
-
-def _finish(pgconn: Any) -> None:
-    pgconn.finish()
 
 
 def _lookup(call: Call) -> Request | None:
@@ -133,16 +89,16 @@ def _in_this_context(call: Call) -> Call:
 # ------------------------------------------------------------------------------------------------ what is asked
 
 
-def _of_cursor(call: Call) -> object:
-    return call.owner._pgconn
-
-
-def _of_connection(call: Call) -> object:
-    return call.owner.pgconn
-
-
 def _first(call: Call) -> object:
-    return call.args[0]
+    return connections.owner_of(call.args[0])
+
+
+def _of_copy(call: Call) -> object:
+    return call.owner.connection
+
+
+def _not_ours(call: Call) -> None:
+    """Waiting asks nothing by itself."""
 
 
 def _request(pgconn: Any, raw: bytes, params: Value) -> Request:
@@ -233,7 +189,7 @@ def _copy_end(call: Call) -> Request:
 
 def _answered(link: Callable[[Call], Any], *, running: bool = False) -> Callable[[Call, Sequence[Value]], None]:
     def feed(call: Call, answers: Sequence[Value]) -> None:
-        pgconn = link(call)
+        pgconn = link(call).pgconn
         peer = Peer.of(pgconn) if pgconn.status == pq.ConnStatus.OK else None
         if peer is None:
             return  # a closed connection: the real function says so
@@ -268,7 +224,7 @@ def _kept_pipelined(call: Call, found: Any) -> Value:
 def _pipelined(call: Call) -> object:
     """Returns the connection if a statement is answered here, else an object that nothing was asked on."""
     synced = call.arg(1, "results")[0].status == pq.ExecStatus.PIPELINE_SYNC
-    return call.owner if synced else call.owner.pgconn
+    return call.owner if synced else call.owner._conn
 
 
 def _keep_nothing(call: Call, result: Any, capture: Capture) -> Any:
@@ -315,7 +271,13 @@ _SERVER_CURSOR = f"{_ServerCursor.__module__}:{_ServerCursor.__name__}"
 _CONNECTION = f"{_Connection.__module__}:{_Connection.__name__}"
 _POOLS = ("psycopg_pool.pool",) if find_spec("psycopg_pool") else ()
 _WRITTEN = Exchange(describe=_copied_in, encode=_keep_nothing, decode=lambda call, reply: None)
-_OPEN = Open(stand_in=_connect_to_peer, describe=_server, encode=_settings, leave=_finish)
+_OPEN = Open(
+    stand_in=connections.connect_to_peer,
+    describe=connections.server,
+    encode=connections.remembered,
+    leave=connections.move,
+)
+_WAIT = Send(link=connections.waiting, describe=_not_ours, feed=lambda call, answers: None)
 
 PLUGIN = Plugin(
     name="psycopg",
@@ -324,7 +286,7 @@ PLUGIN = Plugin(
     encode_error=_encode_error,
     decode_error=_decode_error,
     patches=(
-        Patch(f"{_GENERATORS}:connect", _OPEN),
+        Patch(f"{_CONNECTION}._connect_gen", _OPEN),
         Patch(
             "psycopg.connection_async:conninfo_attempts_async",
             Exchange(describe=_lookup, encode=_addresses, decode=_attempts),
@@ -332,16 +294,18 @@ PLUGIN = Plugin(
         # https://github.com/psycopg/psycopg/blob/3.3.2/psycopg_pool/psycopg_pool/pool.py#L584
         *(Patch(f"{each}:ConnectionPool.run_task", prepare=_in_this_context) for each in _POOLS),
         # What `conn.info` and OTel's spans say of the server.
-        Patch(f"{_INFO}._get_pgconn_attr", Open(stand_in=_asked_address, link=_of_connection)),
-        _asks(f"{_CURSOR}._execute_send", _statement, _of_cursor),
-        _asks(f"{_ClientCursor.__module__}:ClientCursorMixin._execute_send", _statement, _of_cursor),
-        _asks(f"{_CURSOR}._send_query_prepared", _prepared, _of_cursor),
-        _asks(f"{_CURSOR}._send_prepare", _preparation, _of_cursor),
-        _asks(f"{_CONNECTION}._deallocate", _deallocation, _of_connection, since="3.2"),
-        _asks(f"{_CONNECTION}._exec_command", _command, _of_connection),
-        _asks(f"{_SERVER_CURSOR}._describe_gen", _cursor_shape, _of_cursor),
-        _asks(f"{_CURSOR}._stream_fetchone_gen", _more_rows, _of_cursor, running=True),
-        _asks(f"{_Copy.__module__}:{_Copy.__name__}._read_gen", _copied_out, _of_cursor, running=True),
+        Patch(f"{_INFO}._get_pgconn_attr", Open(stand_in=connections.asked_address)),
+        # Here a connection passes from one world to the other: before its socket is looked up.
+        *(Patch(f"psycopg:{each}.wait", _WAIT) for each in ("Connection", "AsyncConnection")),
+        _asks(f"{_CURSOR}._execute_send", _statement, of_cursor),
+        _asks(f"{_ClientCursor.__module__}:ClientCursorMixin._execute_send", _statement, of_cursor),
+        _asks(f"{_CURSOR}._send_query_prepared", _prepared, of_cursor),
+        _asks(f"{_CURSOR}._send_prepare", _preparation, of_cursor),
+        _asks(f"{_CONNECTION}._deallocate", _deallocation, of_connection, since="3.2"),
+        _asks(f"{_CONNECTION}._exec_command", _command, of_connection),
+        _asks(f"{_SERVER_CURSOR}._describe_gen", _cursor_shape, of_cursor),
+        _asks(f"{_CURSOR}._stream_fetchone_gen", _more_rows, of_cursor, running=True),
+        _asks(f"{_Copy.__module__}:{_Copy.__name__}._read_gen", _copied_out, _of_copy, running=True),
         *(Patch(f"{each}:copy_to", _WRITTEN) for each in _WRITERS),
         *(_asks(f"{each}:copy_end", _copy_end, _first, running=True) for each in _WRITERS),
         _takes(f"{_GENERATORS}:execute", _kept_results),

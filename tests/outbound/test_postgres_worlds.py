@@ -1,0 +1,219 @@
+"""psycopg: a connection is wholly live or wholly a stand-in, and the same object passes from one to the other."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+import timetracer
+from tests.services import PostgresServer
+from timetracer.errors import ReplayError
+
+
+@pytest.fixture
+def dsn(postgres_server: PostgresServer) -> Iterator[str]:
+    """A server with one empty table."""
+    with psycopg.connect(postgres_server.dsn, autocommit=True) as conn:
+        conn.execute("drop table if exists world")
+        conn.execute("create table world (x int, y text)")
+    yield postgres_server.dsn
+
+
+
+
+def _work(conn: psycopg.Connection, name: str) -> list[Any]:
+    seen: list[Any] = []
+    with conn.transaction(force_rollback=True):
+        conn.execute("insert into world values (%s, %s)", (1, name))
+        seen.append(conn.execute("select y from world").fetchall())
+        seen.append(conn.execute("select count(*) from world where y = %s", (name,), prepare=True).fetchone())
+    return [seen, conn.info.transaction_status.name]
+
+
+def test_one_connection_passes_between_worlds(dsn: str, tmp_path: Path) -> None:
+    """A connection made live is replayed with, and then is live again with the settings it had."""
+    cassette = tmp_path / "c.json"
+    with psycopg.connect(dsn, autocommit=True) as conn, conn.cursor() as cursor:
+        conn.execute("set time zone 'Europe/Rome'")
+        with timetracer.record(cassette):
+            recorded = [_work(conn, "same"), cursor.execute("select 5").fetchall()]
+        for round_ in range(3):
+            conn.execute("insert into world values (%s, 'live')", (round_,), prepare=True)
+            with timetracer.replay(cassette):
+                assert [_work(conn, "same"), cursor.execute("select 5").fetchall()] == recorded
+            assert conn.execute("select x from world order by x").fetchall() == [(n,) for n in range(round_ + 1)]
+            assert cursor.execute("show time zone").fetchone() == ("Europe/Rome",)
+
+
+def test_a_connection_made_in_replay_goes_live(dsn: str, tmp_path: Path) -> None:
+    """It connects with its own parameters, keeps what the app set, and is replayed with once more."""
+    cassette = tmp_path / "c.json"
+
+    def work(conn: psycopg.Connection) -> object:
+        conn.autocommit = True
+        conn.execute("select set_config('TimeZone', 'Asia/Tokyo', false)")
+        return conn.execute("select 1, '2024-01-01 00:00+00'::timestamptz::text").fetchone()
+
+    with timetracer.record(cassette), psycopg.connect(dsn, application_name="mine") as conn:
+        recorded = work(conn)
+    with timetracer.replay(cassette):
+        conn = psycopg.connect(dsn, application_name="mine")
+        assert work(conn) == recorded
+    assert conn.execute("select count(*), current_setting('TimeZone') from world").fetchone() == (0, "Asia/Tokyo")
+    assert conn.execute("show application_name").fetchone() == ("mine",)
+    with timetracer.replay(cassette):
+        assert work(conn) == recorded
+    conn.close()
+
+
+def test_replay_needs_no_server(dsn: str, tmp_path: Path, postgres_server: PostgresServer) -> None:
+    """A connection that was live replays after the server went away; live again it is a broken one."""
+    cassette = tmp_path / "c.json"
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        with timetracer.record(cassette):
+            recorded = _work(conn, "gone")
+        postgres_server.stop()
+        try:
+            with timetracer.replay(cassette):
+                assert _work(conn, "gone") == recorded
+            with pytest.raises(psycopg.OperationalError, match="closed"):
+                conn.execute("select 1")
+            assert conn.broken
+        finally:
+            postgres_server.start()
+
+
+def test_a_transaction_cannot_change_worlds(dsn: str, tmp_path: Path) -> None:
+    """Neither a live one can be replayed on nor a replayed one go live; a rollback ends both."""
+    cassette = tmp_path / "c.json"
+    with psycopg.connect(dsn) as conn:
+        with timetracer.record(cassette):
+            recorded = conn.execute("select 1").fetchone()
+            conn.rollback()
+        conn.execute("insert into world values (1, 'live')")
+        with timetracer.replay(cassette):
+            for _ in range(2):
+                with pytest.raises(ReplayError, match="middle of a transaction.*rewrite"):
+                    conn.execute("select 1")
+        conn.commit()
+        with timetracer.replay(cassette):
+            assert conn.execute("select 1").fetchone() == recorded
+        for _ in range(2):
+            with pytest.raises(ReplayError, match="middle of a transaction.*rewrite"):
+                conn.execute("insert into world values (2, 'half')")
+        conn.rollback()
+        assert conn.execute("select x from world").fetchall() == [(1,)]
+
+
+def _threads(live: Callable[[], None], replayed: Callable[[], None]) -> None:
+    failed: list[BaseException] = []
+
+    def run(body: Callable[[], None]) -> None:
+        try:
+            body()
+        except BaseException as error:  # noqa: BLE001 - shown below
+            failed.append(error)
+
+    threads = [threading.Thread(target=run, args=(each,)) for each in (live, replayed)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not failed, failed
+
+
+def test_live_and_replayed_calls_share_a_pool(dsn: str, tmp_path: Path) -> None:
+    """Two threads on one pool, one live and one replayed, never get each other's answers."""
+    cassette = tmp_path / "c.json"
+    with ConnectionPool(dsn, min_size=2, max_size=2, kwargs={"autocommit": True}) as pool:
+        with timetracer.record(cassette), pool.connection() as conn:
+            recorded = _work(conn, "replayed")
+        seen: dict[str, list[Any]] = {"live": [], "replayed": []}
+
+        def live() -> None:
+            for n in range(40):
+                with pool.connection() as conn:
+                    conn.execute("insert into world values (%s, 'live')", (n,))
+                    seen["live"].append(conn.execute("select max(x), count(*) from world").fetchone())
+
+        def replayed() -> None:
+            for _ in range(40):
+                with timetracer.replay(cassette), pool.connection() as conn:
+                    seen["replayed"].append(_work(conn, "replayed"))
+
+        _threads(live, replayed)
+        assert seen["live"] == [(n, n + 1) for n in range(40)]
+        assert seen["replayed"] == [recorded] * 40
+
+
+def test_live_and_replayed_calls_share_a_connection(dsn: str, tmp_path: Path) -> None:
+    """Two threads on one connection: statement by statement it is one or the other."""
+    cassette = tmp_path / "c.json"
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        with timetracer.record(cassette):
+            recorded = conn.execute("select count(*) + 100 from world").fetchone()
+        seen: dict[str, list[Any]] = {"live": [], "replayed": []}
+
+        def live() -> None:
+            for n in range(20):
+                conn.execute("insert into world values (%s, 'live')", (n,))
+                seen["live"].append(conn.execute("select count(*) from world").fetchone())
+
+        def replayed() -> None:
+            for _ in range(20):
+                with timetracer.replay(cassette):
+                    seen["replayed"].append(conn.execute("select count(*) + 100 from world").fetchone())
+
+        _threads(live, replayed)
+        assert seen["live"] == [(n + 1,) for n in range(20)]
+        assert seen["replayed"] == [recorded] * 20
+
+
+def test_async_connections_pass_between_worlds(dsn: str, tmp_path: Path) -> None:
+    """The same for asyncio: one connection, and a pool with a live and a replayed task at once."""
+    cassette = tmp_path / "c.json"
+
+    async def work(conn: psycopg.AsyncConnection) -> list[Any]:
+        async with conn.transaction(force_rollback=True):
+            await conn.execute("insert into world values (7, 'task')")
+            return await (await conn.execute("select x, y from world")).fetchall()
+
+    async def main() -> None:
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
+            with timetracer.record(cassette):
+                recorded = await work(conn)
+            for n in range(3):
+                await conn.execute("insert into world values (%s, 'live')", (n,))
+                with timetracer.replay(cassette):
+                    assert await work(conn) == recorded
+                assert await (await conn.execute("select count(*) from world")).fetchone() == (n + 1,)
+        async with AsyncConnectionPool(dsn, min_size=2, kwargs={"autocommit": True}, open=False) as pool:
+
+            async def live() -> list[Any]:
+                seen = []
+                for n in range(20):
+                    async with pool.connection() as conn:
+                        await conn.execute("insert into world values (%s, 'task')", (n,))
+                        seen.append(await (await conn.execute("select count(*) - 3 from world")).fetchone())
+                return seen
+
+            async def replayed() -> list[Any]:
+                seen = []
+                for _ in range(20):
+                    with timetracer.replay(cassette):
+                        async with pool.connection() as conn:
+                            seen.append(await work(conn))
+                return seen
+
+            found, again = await asyncio.gather(live(), replayed())
+            assert found == [(n + 1,) for n in range(20)]
+            assert again == [recorded] * 20
+
+    asyncio.run(main())
