@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,12 @@ from timetracer.errors import ReplayError
 
 
 @pytest.fixture
-def dsn(postgres_server: PostgresServer) -> Iterator[str]:
+def dsn(postgres_server: PostgresServer) -> str:
     """A server with one empty table."""
     with psycopg.connect(postgres_server.dsn, autocommit=True) as conn:
         conn.execute("drop table if exists world")
         conn.execute("create table world (x int, y text)")
-    yield postgres_server.dsn
-
-
+    return postgres_server.dsn
 
 
 def _work(conn: psycopg.Connection, name: str) -> list[Any]:
@@ -100,13 +98,13 @@ def test_a_transaction_cannot_change_worlds(dsn: str, tmp_path: Path) -> None:
         conn.execute("insert into world values (1, 'live')")
         with timetracer.replay(cassette):
             for _ in range(2):
-                with pytest.raises(ReplayError, match="middle of a transaction.*rewrite"):
+                with pytest.raises(ReplayError, match="middle of a transaction"):
                     conn.execute("select 1")
         conn.commit()
         with timetracer.replay(cassette):
             assert conn.execute("select 1").fetchone() == recorded
         for _ in range(2):
-            with pytest.raises(ReplayError, match="middle of a transaction.*rewrite"):
+            with pytest.raises(ReplayError, match="middle of a transaction"):
                 conn.execute("insert into world values (2, 'half')")
         conn.rollback()
         assert conn.execute("select x from world").fetchall() == [(1,)]

@@ -24,7 +24,7 @@ from timetracer.plugin import Call, Request, Value
 
 _LOG = getLogger(__name__)
 _ADDRESS = ("host", "hostaddr", "port")
-_SESSION = ("dbname", "user", "password", "options", "application_name")
+_HANDED_ON = ("dbname", "user", "password", "options", "application_name")
 _WAITING = "_timetracer_waiting"
 _ROLLBACK = "_rollback_gen"
 # Settings that a client may change, of those that a server reports.
@@ -85,7 +85,7 @@ def _peer(
     """Starts a peer and returns where it is."""
     peer = Peer(settings, address)
     peer.home, peer.restores = home, restores
-    asked = {name: home[name] for name in _SESSION if home.get(name)}
+    asked = {name: home[name] for name in _HANDED_ON if home.get(name)}
     asked |= {"dbname": asked.get("dbname") or "postgres", "user": asked.get("user") or "postgres"}
     return make_conninfo("", **asked, host=peer.folder, port=peer.number, sslmode="disable", gssencmode="disable")
 
@@ -141,9 +141,8 @@ def move(connection: Any) -> None:
     waits = connection.__dict__.pop(_WAITING, None)
     if waits is None or (_busy(connection) and waits.__name__ != _ROLLBACK):
         raise ReplayError(
-            f"psycopg: this connection is in the middle of a transaction (or a pipeline, a COPY) that is "
-            f"{'live' if peer is None else 'replayed'}, and cannot be used {'in replay' if peer is None else 'live'} "
-            "half-way: commit or roll back first, or record with `rewrite`",
+            "psycopg: this connection is in the middle of a transaction (a pipeline, a COPY) and cannot pass between "
+            "live and replayed calls half-way: commit or roll back first, or record with `rewrite`",
             reason="wrong order",
         )
     try:
