@@ -694,6 +694,29 @@ def test_live_and_replayed_calls_go_side_by_side(tmp_path: Path) -> None:
     assert not [each for each in results if each in recorded]
 
 
+def test_scopes_are_decorators_and_async(tmp_path: Path) -> None:
+    """`record` and `replay` around a function, a coroutine function, and in `async with`; two at once do not mix."""
+    lib = toy(SHAPES, {"function": ASK, "coroutine": ASK})
+    live = timetracer.record(tmp_path / "f.json")(lib.function)("a")
+    assert timetracer.replay(tmp_path / "f.json")(lib.function)("a") == live
+
+    async def work(name: str) -> list[Any]:
+        path = tmp_path / f"{name}.json"
+        decorated = timetracer.record(path)(lib.coroutine)
+        recorded = await decorated(name)
+        await asyncio.sleep(0)
+        async with timetracer.replay(path):
+            await asyncio.sleep(0)
+            return [recorded, await lib.coroutine(name)]
+
+    async def both() -> list[list[Any]]:
+        return await asyncio.gather(work("one"), work("two"))
+
+    for recorded, replayed in asyncio.run(both()):
+        assert recorded == replayed
+    assert lib.asked == ["a", "one", "two"]
+
+
 # ------------------------------------------------------------------------------------------------ who is mocked
 
 
