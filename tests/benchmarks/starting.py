@@ -2,38 +2,66 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from tests.benchmarks.contest import surroundings
 from tests.benchmarks.figures import Effort, Figure
 
 _QUIET = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+_LAUNCHED = """
+from opentelemetry.instrumentation.auto_instrumentation import initialize
+initialize()
+import httpx
+"""
+"""What `opentelemetry-instrument` has a process do, from its `sitecustomize`."""
+
+_WITHOUT = """
+from opentelemetry.util import _importlib_metadata as metadata
+real = metadata.entry_points
+metadata.entry_points = lambda **asked: metadata.EntryPoints(
+    each for each in real(**asked) if not each.value.startswith("timetracer")
+)
+"""
+"""Hides our entry points, as if we were not installed."""
 
 
-def _seconds(command: Sequence[str], more: Mapping[str, str]) -> float:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    wall: float
+    cpu: float
+
+
+def _run(program: str, more: Mapping[str, str]) -> _Run:
     began = time.perf_counter()
-    subprocess.run(command, env=surroundings(**more), check=True, capture_output=True)
-    return time.perf_counter() - began
+    process = subprocess.Popen([sys.executable, "-c", program], env=surroundings(**more))
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return _Run(time.perf_counter() - began, used.ru_utime + used.ru_stime)
 
 
 def start(effort: Effort) -> Iterator[Figure]:
-    """The import alone, and a start under `opentelemetry-instrument` with and without us, in turns."""
-    launcher = str(Path(sys.executable).parent / "opentelemetry-instrument")
-    python = [sys.executable, "-c"]
-    imports: list[float] = []
-    starts: list[float] = []
+    """The import alone, and a start as under `opentelemetry-instrument` with and without us, in turns."""
+    sides: dict[str, list[_Run]] = {"import": [], "nothing": [], "with": [], "without": []}
     with tempfile.TemporaryDirectory(prefix="timetracer-bench-") as folder:
         recording = {**_QUIET, "TIMETRACER_MODE": "record", "TIMETRACER_CASSETTE_DIR": folder}
-        without = {**_QUIET, "OTEL_PYTHON_DISTRO": "distro", "OTEL_PYTHON_CONFIGURATOR": "configurator"}
         for _ in range(effort.rounds + 1):
-            imports.append(_seconds([*python, "import timetracer"], {}) - _seconds([*python, "pass"], {}))
-            command = [launcher, *python, "import httpx"]
-            starts.append(_seconds(command, recording) - _seconds(command, without))
-    yield Figure("import timetracer", statistics.median(imports[1:]) * 1e3, "ms", 40)
-    yield Figure("opentelemetry-instrument: start with us, over without", statistics.median(starts[1:]) * 1e3, "ms", 60)
+            sides["nothing"].append(_run("pass", {}))
+            sides["import"].append(_run("import timetracer", {}))
+            sides["without"].append(_run(_WITHOUT + _LAUNCHED, _QUIET))
+            sides["with"].append(_run(_LAUNCHED, recording))
+
+    def more(side: str, base: str, part: str) -> float:
+        pairs = zip(sides[side][1:], sides[base][1:], strict=True)
+        return statistics.median(getattr(one, part) - getattr(other, part) for one, other in pairs) * 1e3
+
+    name = "opentelemetry-instrument: start with us, over without"
+    yield Figure("import timetracer", more("import", "nothing", "wall"), "ms", 40, cpu=more("import", "nothing", "cpu"))
+    yield Figure(name, more("with", "without", "wall"), "ms", 60, cpu=more("with", "without", "cpu"))
