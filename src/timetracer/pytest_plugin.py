@@ -143,6 +143,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     function = getattr(item, "obj", None)
     if inspect.iscoroutinefunction(function):
         item.obj = _in_session(function, tested)  # type: ignore[attr-defined]
+    # unittest.IsolatedAsyncioTestCase runs in a context that it made before any fixture
+    # (https://github.com/python/cpython/blob/3.13/Lib/unittest/async_case.py).
+    context = getattr(getattr(item, "instance", None), "_asyncioTestContext", None)
+    if context is not None:
+        context.run(tested.attach)
     try:
         result = yield
     except BaseException as error:
@@ -153,8 +158,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     finally:
         if inspect.iscoroutinefunction(function):
             item.obj = function  # type: ignore[attr-defined]
-    if getattr(item, "_excinfo", None):  # a unittest.TestCase reports its failure so
+    reported = getattr(item, "_excinfo", None)  # a unittest.TestCase reports its failure so
+    if reported:
         tested.fail()
+        _show_swallowed(item, tested, reported[0].value)
+        _hide_our_frames(reported[0].value)
         return result
     try:
         tested.check()
@@ -218,6 +226,8 @@ def _tested(request: pytest.FixtureRequest, path: str | Path | None, *, how: str
     for name, value in given.items():
         if value is not None:
             options |= dict.fromkeys(_OPTIONS.get(name, (name,)), value)
+    if not set(options) & {"capture", "mock_plugins", "live_plugins"} and _has_django_database(request):
+        options["live_plugins"] = ["db"]  # the test runner makes it, and rolls it back outside the test
     if how == "replay":
         scope: scopes.Scope = scopes.replay(_found(request, Path(path or "")), **options)
     else:
@@ -229,7 +239,28 @@ def _tested(request: pytest.FixtureRequest, path: str | Path | None, *, how: str
         )
     unused = {True: "ignore", False: "error"}.get(allow_unused, request.config.getoption("--timetracer-unused"))
     rerecord = f"record it: pytest --timetracer-record=rewrite {shlex.quote(request.node.nodeid)}"
-    return Tested(scope, rerecord=rerecord, unused=unused, allowed_hosts=_allowed_hosts(request.config))
+    return Tested(
+        scope,
+        rerecord=rerecord,
+        unused=unused,
+        allowed_hosts=_allowed_hosts(request.config),
+        own_servers=_own_servers(request),
+        live=options.get("live_plugins") or (),
+    )
+
+
+def _has_django_database(request: pytest.FixtureRequest) -> bool:
+    """Whether this is a Django test with a database of the test runner's."""
+    in_class = hasattr(request.cls, "_pre_setup") and bool(getattr(request.cls, "databases", None))
+    return in_class or request.node.get_closest_marker("django_db") is not None
+
+
+def _own_servers(request: pytest.FixtureRequest) -> list[str]:
+    """Returns the URL of Django's live server: of LiveServerTestCase, or of pytest-django's fixture."""
+    found = [request.cls.live_server_url] if hasattr(request.cls, "live_server_url") else []
+    if "live_server" in request.fixturenames:
+        found += filter(None, [getattr(request.getfixturevalue("live_server"), "url", None)])
+    return found
 
 
 def _mode(config: pytest.Config, mine: str | None) -> str:

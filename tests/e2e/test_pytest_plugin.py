@@ -103,7 +103,9 @@ def test_each_test_has_a_cassette_beside_it_whose_name_is_its_own(project: Proje
         replayed = project.pytest("--timetracer-unused=error", CI="true")
         assert replayed.all("PASSED", 11), replayed.text
         # A name depends on its test alone, never on which tests run.
-        alone = project.pytest("--timetracer-unused=error", "sub/test_paths.py::TestOuter::TestInner::test_words[a?b]", CI="true")
+        alone = project.pytest(
+            "--timetracer-unused=error", "sub/test_paths.py::TestOuter::TestInner::test_words[a?b]", CI="true"
+        )
         assert alone.all("PASSED", 1), alone.text
         spread = project.pytest("--timetracer-unused=error", "-n", "2", "-p", "xdist", CI="true")
         assert spread.all("PASSED", 11), spread.text
@@ -205,7 +207,9 @@ def test_the_markers_options(project: Project) -> None:
     bad = {"test_options.py::test_misspelled", "test_options.py::test_no_such_mode"}
     assert {name for name, outcome in recorded.outcomes.items() if outcome == "ERROR"} == bad, recorded.text
     assert "@pytest.mark.cassette does not know recrod; it takes" in recorded.text
-    assert "ConfigError: record='sometimes' is not allowed: one of none, once, new_episodes, all, rewrite" in recorded.text
+    assert (
+        "ConfigError: record='sometimes' is not allowed: one of none, once, new_episodes, all, rewrite" in recorded.text
+    )
     failed = {name for name, outcome in recorded.outcomes.items() if outcome == "FAILED"}
     assert failed == {"test_options.py::test_never_recorded"}, recorded.text
     assert "no cassette for this call: httpx GET" in recorded.text
@@ -229,7 +233,9 @@ def test_the_markers_options(project: Project) -> None:
         "test_always_recorded": "FAILED",
         "test_no_such_mode": "ERROR",
     }, replayed.text
-    assert "1 recorded call was not made:\n" in replayed.text.replace("E   ", "").replace("timetracer.errors.ReplayError: ", "")
+    assert "1 recorded call was not made:\n" in replayed.text.replace("E   ", "").replace(
+        "timetracer.errors.ReplayError: ", ""
+    )
     assert "recorded 1 time, and every answer was already given" in replayed.text
 
 
@@ -381,8 +387,12 @@ def test_nothing():
 def test_settings_of_the_ini_file_and_the_environment(project: Project) -> None:
     """The ini file names folder and mode, the command line wins, and CI replays only."""
     project.write("pytest.ini", INI + "timetracer_cassette_dir = tapes\ntimetracer_record = none\n")
-    project.write("a/test_one.py", "import httpx, pytest\n@pytest.mark.cassette\ndef test(): httpx.get(URL + '/json')\n")
-    project.write("b/test_one.py", "import httpx, pytest\n@pytest.mark.cassette\ndef test(): httpx.get(URL + '/text')\n")
+    project.write(
+        "a/test_one.py", "import httpx, pytest\n@pytest.mark.cassette\ndef test(): httpx.get(URL + '/json')\n"
+    )
+    project.write(
+        "b/test_one.py", "import httpx, pytest\n@pytest.mark.cassette\ndef test(): httpx.get(URL + '/text')\n"
+    )
     importing = "--import-mode=importlib"
     refused = project.pytest(importing)
     assert refused.all("FAILED", 2), refused.text

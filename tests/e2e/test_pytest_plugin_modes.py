@@ -51,7 +51,9 @@ def test_vcr(vcr_config):
 
 def _targets(project: Project, name: str) -> list[str]:
     events = project.cassette(f"cassettes/test_modes/{name}.json")["events"]
-    assert [event["eid"] for event in events] == list(range(len(events))) or len({e["eid"] for e in events}) == len(events)
+    assert [event["eid"] for event in events] == list(range(len(events))) or len({e["eid"] for e in events}) == len(
+        events
+    )
     return [event["signature"]["url"].removeprefix(project.upstream.url) for event in events]
 
 

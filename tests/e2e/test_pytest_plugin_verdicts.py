@@ -116,7 +116,7 @@ def test_a_swallowed_miss_fails_the_test(project: Project) -> None:
     text = replayed.text
     assert text.count("differs:  target: recorded") >= 8
     assert "also swallowed: no recorded call matches: httpx GET" in text
-    assert text.count("timetracer: a call found no answer") == 2  # of those that failed by an assertion of their own
+    assert text.count("timetracer: a call found no answer") == 2, text  # of those that failed by their own assertion
     assert "timetracer/engine" not in text.replace("\\", "/")  # nobody wants our frames
     assert "tried to reach 127.0.0.1:" in text
 

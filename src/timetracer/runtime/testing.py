@@ -10,12 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from opentelemetry import context
+
 from timetracer.cassette.model import Cassette, Event
 from timetracer.engine.extending import Extending
 from timetracer.engine.fence import raise_fence
+from timetracer.engine.own_server import let_through
 from timetracer.engine.playing import Playing
 from timetracer.engine.recording import Recording
-from timetracer.engine.sessions import SESSIONS, current
+from timetracer.engine.sessions import SESSION_KEY, SESSIONS, current
 from timetracer.errors import ReplayError
 from timetracer.runtime.scopes import Scope
 
@@ -31,12 +34,21 @@ class Tested:
         rerecord: says in misses how to record anew.
         unused: `error`, `warn` or `ignore` recorded calls that were not made.
         allowed_hosts: what may be connected to although this is a replay.
+        own_servers: URLs of the servers that the test has started in this process and calls itself.
+        live: plugins that stay live, by name or kind: nothing is recorded of them.
     """
 
     def __init__(
-        self, scope: Scope, *, rerecord: str, unused: str = "ignore", allowed_hosts: Iterable[str] = ()
+        self,
+        scope: Scope,
+        *,
+        rerecord: str,
+        unused: str = "ignore",
+        allowed_hosts: Iterable[str] = (),
+        own_servers: Iterable[str] = (),
+        live: Iterable[str] = (),
     ) -> None:
-        self.scope = scope
+        self.scope, self._own_servers, self._live = scope, tuple(own_servers), tuple(live)
         self._rerecord, self._unused, self._allowed_hosts = rerecord, unused, tuple(allowed_hosts)
         self._told: list[BaseException] = []
         self._failed = False
@@ -52,6 +64,8 @@ class Tested:
             self.scope.fence = raise_fence(  # type: ignore[attr-defined]
                 everywhere=False, allowed_hosts=self._allowed_hosts
             )
+        if self._own_servers or self._live:
+            let_through(self.scope.session, urls=self._own_servers, live=self._live)
         _adopt(self.scope.session)
         return self
 
@@ -78,6 +92,10 @@ class Tested:
     def current(self) -> AbstractContextManager[None]:
         """Makes the session current."""
         return current(self.scope.session)
+
+    def attach(self) -> None:
+        """Makes the session current in a context that nothing outlives."""
+        context.attach(context.set_value(SESSION_KEY, self.scope.session))
 
     def fail(self) -> None:
         """Notes that the test failed: the cassette says so, and what it did not ask for is no news."""
