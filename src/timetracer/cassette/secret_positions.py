@@ -239,6 +239,9 @@ class Positions:
         if tag.startswith("$"):
             if tag in ("$error", "$instance", "$object", "$enum", "$escaped"):
                 self._node(value)
+            elif tag == "$volatile":
+                family, told = value[tag]
+                value[tag] = [family, self._secret(told, kind)]
             elif tag not in _FIXED:
                 value[tag] = self._secret(value[tag], kind)
             return value

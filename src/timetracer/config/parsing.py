@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
+from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import TypeAlias
 from urllib.parse import unquote
@@ -110,9 +111,15 @@ def plugins(raw: object) -> tuple[str, ...]:
     return names
 
 
+PLUGIN_GROUP = "timetracer_plugin"
+
+
 def check_plugins(words: tuple[str, ...], known_plugins: Mapping[str, str]) -> None:
     kinds = {**PLUGIN_KINDS, **known_plugins}
     allowed = {"all", "none", *kinds, *kinds.values()}
+    if not allowed.issuperset(words):  # only then is it worth looking who else registered plugins
+        kinds |= {found.name: "other" for found in entry_points(group=PLUGIN_GROUP) if found.name not in kinds}
+        allowed |= kinds.keys()
     for word in words:
         if word not in allowed:
             raise ValueError(

@@ -72,6 +72,23 @@ def attempt(doing: str, function: Callable[..., T], *args: Any) -> T | None:
         return None
 
 
+class blamed:
+    """Turns an `Exception` that a plugin's own part raises into what `told` makes of it."""
+
+    __slots__ = ("doing", "told")
+
+    def __init__(self, doing: str, told: Callable[[str, Exception], Exception]) -> None:
+        self.doing, self.told = doing, told
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ReplayError):
+            raise self.told(self.doing, error) from error
+
+
 def say_once(key: str, message: str, *args: object, error: BaseException | None = None) -> None:
     """Logs a warning, at most once a minute for the same key. A payload never goes in."""
     now = time.monotonic()

@@ -17,6 +17,7 @@ from timetracer.engine.sessions import current
 from timetracer.errors import UnsupportedError
 from timetracer.plugin import Headers, Inbound, Sink, Upload, Value
 
+
 class Host(Protocol):
     """The recording that a guest visits."""
 

@@ -10,6 +10,7 @@ from timetracer import values
 from timetracer.cassette.model import Body, Event, Items
 from timetracer.engine.bodies import Recorded
 from timetracer.engine.drivers import REAL, Core, Drain, Linger, RealWith
+from timetracer.engine.guard import blamed
 from timetracer.engine.lanes import current_lane
 from timetracer.engine.links import Link, link_of
 from timetracer.engine.matching import swap_bytes, swap_data
@@ -56,27 +57,26 @@ class Player:
 
     def exchange(self, plugin: Plugin, role: Exchange, call: Call) -> Core:
         """Answers a call, or raises what was raised."""
-        request = role.describe(call)
+        with self._blamed(plugin, "describing a call"):
+            request = role.describe(call)
         if request is None:
             return (yield REAL)
         body = request.body
         sent = (yield Drain(body.source)) if isinstance(body, Upload) else body or b""
         event = self._find(plugin, request, sent)
         if event is None:
-            return role.decode(call, Reply(request.courtesy[0], None, (), Recorded([]), Recorded([])))
+            with self._blamed(plugin, "giving an answer"):
+                return role.decode(call, Reply(request.courtesy[0], None, (), Recorded([]), Recorded([])))
         if event.result.cancelled:
             yield Linger((event.duration_ms or 0) / 1000 + 1)
         self._raise_recorded(plugin, call, event)
-        try:
+        with self._blamed(plugin, f"giving the answer to {request.method} {request.target}"):
             return role.decode(call, self._reply(event))
-        except UnsupportedError as error:
-            asked = f"{plugin.name} {request.method} {request.target}"
-            self.deck.missed(ReplayError(f"{asked}: {error}", reason="decode error", call=asked))
-            raise
 
     def send(self, plugin: Plugin, role: Send, call: Call, link: Link) -> Core:
         """Takes a request on a stand-in link and gets its answers ready."""
-        request = role.describe(call)
+        with self._blamed(plugin, "describing a call"):
+            request = role.describe(call)
         if request is None:
             return (yield REAL) if role.feed else None
         body = request.body if isinstance(request.body, bytes) else b""
@@ -86,7 +86,8 @@ class Player:
         if event is not None:
             self._raise_recorded(plugin, call, event)
         if role.feed is not None:
-            role.feed(call, [self._value(r) for r in replies])
+            with self._blamed(plugin, f"giving the answer to {request.method} {request.target}"):
+                role.feed(call, [self._value(r) for r in replies])
             return (yield REAL)
         asked = Asked(self, deque(replies), stream=request.replies is None)
         if event is not None and event.result.cancelled:
@@ -124,6 +125,16 @@ class Player:
         """Returns what was recorded of the server that a call connects to; None where nothing was."""
         event = self.deck.known(plugin, role.describe(call))
         return None if event is None else self._value(event.result.value)
+
+    def _blamed(self, plugin: Plugin, doing: str) -> blamed:
+        """A plugin's own fault is a miss: kept, so that a test fails even if the app swallows it."""
+
+        def told(doing: str, error: Exception) -> Exception:
+            message = f"{plugin.name}: {doing} failed: {type(error).__name__}: {error}"
+            miss = self.deck.missed(ReplayError(message, reason="decode error", call=f"{plugin.name}: {doing}"))
+            return error if isinstance(error, UnsupportedError) else miss
+
+        return blamed(doing, told)
 
     # -- recorded data to live values
 

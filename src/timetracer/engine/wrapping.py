@@ -50,7 +50,7 @@ def installed() -> dict[str, Installed]:
 
 
 def install(plugin: Plugin) -> Installed:
-    """Wraps what `plugin` names; a second time enables it again.
+    """Wraps what `plugin` names; a second time nothing happens: who disabled it has the last word.
 
     Raises:
         ConfigError: another plugin has the same name.
@@ -59,7 +59,6 @@ def install(plugin: Plugin) -> Installed:
     if present is not None:
         if present.plugin != plugin:
             raise ConfigError("timetracer_plugin", plugin.name, "a name that no other plugin has")
-        present.enabled = True
         return present
     state = _installed[plugin.name] = Installed(plugin)
     for patch in plugin.patches:

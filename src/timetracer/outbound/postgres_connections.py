@@ -1,13 +1,13 @@
 """Makes psycopg's connections to a server or to a stand-in peer, and moves one from the one to the other, in place.
 
 A moved connection is the same object with another libpq connection in it: what the app holds (a pool's member, Django's
-`connection.connection`, cursors) goes on working. What a server's session holds is lost with it: temporary tables,
-locks, LISTEN, prepared statements (which are prepared again). Settings that the server reports are set again.
+`connection.connection`, cursors) goes on working. The connection to a server waits meanwhile as it was left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from logging import getLogger
 from typing import Any
@@ -27,6 +27,7 @@ _ADDRESS = ("host", "hostaddr", "port")
 _HANDED_ON = ("dbname", "user", "password", "options", "application_name")
 _WAITING = "_timetracer_waiting"
 _ROLLBACK = "_rollback_gen"
+_BEGUN = {b"I": pq.TransactionStatus.IDLE, b"T": pq.TransactionStatus.INTRANS, b"E": pq.TransactionStatus.INERROR}
 # Settings that a client may change, of those that a server reports.
 _CHANGEABLE = ("application_name", "client_encoding", "DateStyle", "default_transaction_read_only", "IntervalStyle",
                "search_path", "standard_conforming_strings", "TimeZone")  # fmt: skip
@@ -60,8 +61,9 @@ def connect_to_peer(call: Call, real: Callable[..., Any], known: Value) -> Any:
     address = said["address"] | {name: str(asked[name]) for name in _ADDRESS if asked.get(name)}
     if asked.get("application_name"):
         own["application_name"] = str(asked["application_name"])
-    moved = _peer(asked, said["settings"] | own, address, None)
-    return real(moved, **{name: value for name, value in call.kwargs.items() if name != "conninfo"})
+    peer = Peer(said["settings"] | own, address)
+    peer.home = Home(call.arg(0, "conninfo", ""))
+    return real(_peer(asked, peer), **{name: value for name, value in call.kwargs.items() if name != "conninfo"})
 
 
 def asked_address(call: Call, real: Callable[..., Any], known: Value) -> str:
@@ -76,18 +78,11 @@ def _asked(call: Call) -> Mapping[str, Any]:
     return conninfo_to_dict(call.arg(0, "conninfo", ""))
 
 
-def _peer(
-    home: Mapping[str, Any],
-    settings: Mapping[str, str],
-    address: Mapping[str, str],
-    restores: Mapping[str, str] | None,
-) -> str:
-    """Starts a peer and returns where it is."""
-    peer = Peer(settings, address)
-    peer.home, peer.restores = home, restores
-    asked = {name: home[name] for name in _HANDED_ON if home.get(name)}
-    asked |= {"dbname": asked.get("dbname") or "postgres", "user": asked.get("user") or "postgres"}
-    return make_conninfo("", **asked, host=peer.folder, port=peer.number, sslmode="disable", gssencmode="disable")
+def _peer(asked: Mapping[str, Any], peer: Peer) -> str:
+    """Returns how to connect to a peer."""
+    handed = {name: asked[name] for name in _HANDED_ON if asked.get(name)}
+    handed |= {"dbname": handed.get("dbname") or "postgres", "user": handed.get("user") or "postgres"}
+    return make_conninfo("", **handed, host=peer.folder, port=peer.number, sslmode="disable", gssencmode="disable")
 
 
 # ------------------------------------------------------------------------------------------------ links
@@ -128,44 +123,61 @@ def of_cursor(call: Call) -> object:
 # ------------------------------------------------------------------------------------------------ moving
 
 
+@dataclass(slots=True)
+class Home:
+    """What a peer stands for.
+
+    Attributes:
+        conninfo: how to connect to the server.
+        pgconn: the connection to it, if there is one; it waits as it was left, its transaction open if it was.
+        prepared: what psycopg prepared on it.
+    """
+
+    conninfo: str
+    pgconn: Any = None
+    prepared: Any = None
+
+
 def move(connection: Any) -> None:
     """Moves an open connection from its server to a new peer, or from its peer to the server.
 
     Raises:
-        ReplayError: it is in a transaction, a pipeline, a stream or a COPY, or half-way through a call.
+        ReplayError: it is half-way through a transaction with a peer, a pipeline, a stream, a COPY, or a call.
     """
     old = connection.pgconn
+    waits = connection.__dict__.pop(_WAITING, None)
     if old.status != pq.ConnStatus.OK:
         return  # the app closed it, or it broke: the real function says so
     peer = Peer.of(old)
-    waits = connection.__dict__.pop(_WAITING, None)
-    if waits is None or (_busy(connection) and waits.__name__ != _ROLLBACK):
+    if waits is None or _busy(connection, peer, waits.__name__):
         raise ReplayError(
             "psycopg: this connection is in the middle of a transaction (a pipeline, a COPY) and cannot pass between "
             "live and replayed calls half-way: commit or roll back first, or record with `rewrite`",
             reason="wrong order",
         )
-    try:
-        new = _to_peer(old) if peer is None else _to_server(old, peer)
-    except psycopg.OperationalError as error:  # the server is gone: a broken connection, as the app knows it
-        _LOG.warning("a connection cannot be opened again (%s): it is broken from now on", type(error).__name__)
-        old.finish()
-        return
-    new.nonblocking = 1
-    new.notice_handler, new.notify_handler = old.notice_handler, old.notify_handler
-    connection.pgconn = new
-    _take_along(waits, old, new)
     before = connection._prepared
-    connection._prepared = type(before)()
-    connection._prepared.prepare_threshold = before.prepare_threshold
-    connection._prepared.prepared_max = before.prepared_max
-    old.finish()
+    prepared = type(before)()
+    prepared.prepare_threshold, prepared.prepared_max = before.prepare_threshold, before.prepared_max
+    if peer is None:
+        new = _to_peer(old, before)
+    else:
+        new = peer.home.pgconn or _to_server(old, peer)
+        prepared = peer.home.prepared or prepared
+        old.finish()
+    if new is None:
+        return
+    new.notice_handler, new.notify_handler = old.notice_handler, old.notify_handler
+    connection.pgconn, connection._prepared = new, prepared
+    _take_along(waits, old, new)
 
 
-def _busy(connection: Any) -> bool:
-    """Whether it is in a transaction or a pipeline. A rollback may move it: the transaction ends with what is left."""
+def _busy(connection: Any, peer: Peer | None, doing: str) -> bool:
+    """Whether moving would tear what belongs together. A rollback may move: what it ends is left behind."""
+    status = connection.pgconn.transaction_status
     pipeline = connection._pipeline
-    return bool(pipeline and pipeline.level) or connection.pgconn.transaction_status != pq.TransactionStatus.IDLE
+    if (pipeline is not None and pipeline.level) or status == pq.TransactionStatus.ACTIVE:
+        return True
+    return peer is not None and status != _BEGUN[peer.begun] and doing != _ROLLBACK
 
 
 def _take_along(generator: Any, old: Any, new: Any) -> None:
@@ -177,24 +189,29 @@ def _take_along(generator: Any, old: Any, new: Any) -> None:
             setattr(runs, name, new)
 
 
-def _to_peer(old: Any) -> Any:
-    home = {each.keyword.decode(): each.val.decode() for each in old.info if each.val is not None}
-    settings = results.settings(old)
-    return _connected(_peer(home, settings, results.address(old), settings))
+def _to_peer(old: Any, prepared: Any) -> Any:
+    asked = {each.keyword.decode(): each.val.decode() for each in old.info if each.val is not None}
+    begun = next(code for code, status in _BEGUN.items() if status == old.transaction_status)
+    peer = Peer(results.settings(old), results.address(old), begun=begun)
+    peer.home = Home(make_conninfo("", **asked), old, prepared)
+    return _connected(_peer(asked, peer))
 
 
 def _to_server(old: Any, peer: Peer) -> Any:
-    new = _connected(make_conninfo("", **peer.home))
-    wanted = peer.restores
-    if wanted is None:  # made in replay: what the app set there
-        wanted = {name: text for name, text in results.settings(old).items() if peer.settings.get(name) != text}
-    found = results.settings(new)
-    for name in _CHANGEABLE:
-        if name in wanted and found.get(name) != wanted[name]:
-            text = psycopg.sql.Literal(wanted[name]).as_string(None)
-            new.exec_(f"select set_config('{name}', {text}, false)".encode())
+    """Connects to the server for the first time, and sets there what the app set on the peer."""
+    try:
+        new = _connected(peer.home.conninfo)
+    except psycopg.OperationalError as error:  # a broken connection, as the app knows it
+        _LOG.warning("a connection cannot be opened (%s): it is broken from now on", type(error).__name__)
+        return None
+    for name, text in results.settings(old).items():
+        if name in _CHANGEABLE and peer.settings.get(name) != text:
+            literal = psycopg.sql.Literal(text).as_string(None)
+            new.exec_(f"select set_config('{name}', {literal}, false)".encode())
     return new
 
 
 def _connected(conninfo: str) -> Any:
-    return psycopg.waiting.wait_conn(psycopg.generators.connect(conninfo))
+    pgconn: Any = psycopg.waiting.wait_conn(psycopg.generators.connect(conninfo))
+    pgconn.nonblocking = 1
+    return pgconn

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from logging import getLogger
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from timetracer.outbound import postgres_wire as wire
@@ -49,23 +48,21 @@ class Peer:
     Args:
         settings: the parameter statuses that the server reports.
         address: where the server is that this one stands for.
+        begun: the status that a transaction has at first: `I` for none, `T`, or `E` for a failed one.
 
     Attributes:
-        home: the parameters to connect to that server with.
-        restores: the settings of the connection that it stands for, if that was live.
+        home: whatever its maker keeps of the server that it stands for.
     """
 
-    home: Mapping[str, Any] = MappingProxyType({})
-    restores: Mapping[str, str] | None = None
-
+    home: Any = None
     _numbers = count(1)
     _open: ClassVar[dict[int, Peer]] = {}
 
-    def __init__(self, settings: Mapping[str, str], address: Mapping[str, str]) -> None:
-        self.settings, self.address = settings, address
+    def __init__(self, settings: Mapping[str, str], address: Mapping[str, str], *, begun: bytes = b"I") -> None:
+        self.settings, self.address, self.begun = settings, address, begun
         self.number = next(self._numbers)
         self.folder = tempfile.mkdtemp(prefix="timetracer-pg-")
-        self._conversation = Conversation(settings, self.number)
+        self._conversation = Conversation(settings, self.number, begun)
         self._fed: deque[Sequence[Result]] = deque()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(Path(self.folder, f".s.PGSQL.{self.number}")))
@@ -151,16 +148,17 @@ class Conversation:
     Args:
         settings: the parameter statuses to report.
         pid: the backend's process id to report.
+        status: of the transaction, to begin with.
     """
 
-    def __init__(self, settings: Mapping[str, str], pid: int) -> None:
+    def __init__(self, settings: Mapping[str, str], pid: int, status: bytes = b"I") -> None:
         self.answers: deque[Sequence[Result]] = deque()
         self.over = False
         self._settings = dict(settings)
         self._pid = pid
         self._frames = wire.Frames()
         self._out: list[bytes] = []
-        self._status = b"I"
+        self._status = status
         self._skipping = False
         self._statements: dict[str, str] = {}
         self._portals: dict[str, str] = {}

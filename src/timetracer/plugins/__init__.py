@@ -7,9 +7,6 @@ replays.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from importlib import import_module
-
 from timetracer.engine import wrapping
 from timetracer.errors import ConfigError, MissingDependencyError
 from timetracer.runtime import libraries
@@ -48,10 +45,6 @@ def enable_plugin(name: str) -> None:
         ConfigError: there is no such plugin; the message says which there are.
         MissingDependencyError: the plugin's library is not installed.
     """
-    if name in libraries.discovered():
-        with suppress(ModuleNotFoundError):
-            # The library first: what installs a plugin with its library would else meet a half-imported plugin.
-            import_module("urllib.request" if name == "http_client" else name)
     try:
         plugin = libraries.load(name)
     except ModuleNotFoundError as error:
@@ -59,7 +52,7 @@ def enable_plugin(name: str) -> None:
         if dist is None or dist.name != "timetracer":
             raise
         raise MissingDependencyError(f"the plugin {name}", name.replace("_", "-")) from error
-    wrapping.install(plugin)
+    wrapping.install(plugin).enabled = True
 
 
 def disable_plugin(name: str) -> None:

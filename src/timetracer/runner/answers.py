@@ -96,11 +96,10 @@ def _body(inbound: Inbound, answer: Answer, likeness: Likeness) -> Iterator[Diff
     assert recorded is not None
     if inbound.method == "HEAD":
         return
-    raw = b"".join(bodies.unpack(recorded, recoding=False))
-    then = raw if recorded.encoding else decoded(raw, inbound.result.headers)
-    now = decoded(answer.body, answer.headers)
-    if recorded.end != "complete":
+    then, now = b"".join(bodies.unpack(recorded)), answer.body
+    if recorded.end != "complete" or inbound.incomplete:
         now = now[: len(then)]  # as far as it is known
+    then, now = decoded(then, inbound.result.headers), decoded(now, answer.headers)
     if then == now:
         return
     first, second = _parsed(then), _parsed(now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,8 @@ class Plan:
     """What is to be done.
 
     Attributes:
-        cases: the cassettes that are sent.
+        cases: the cassettes that are sent, oldest first.
+        titles: how reports call each of those.
         library: all that can answer, those of processes among them.
         skipped: what cannot be sent, each with the reason.
         bad: cassettes that cannot be read, each with the error.
@@ -30,6 +31,7 @@ class Plan:
     library: tuple[Path, ...]
     skipped: tuple[Finding, ...]
     bad: tuple[tuple[Path, str], ...]
+    titles: Mapping[Path, str]
 
 
 def make(paths: Iterable[Path], config: TraceConfig) -> Plan:
@@ -43,6 +45,7 @@ def make(paths: Iterable[Path], config: TraceConfig) -> Plan:
         raise CassetteNotFound(f"there is no cassette in {', '.join(str(path) for path in paths)}")
     secrets = Secrets(config)
     cases: list[tuple[str, Path]] = []
+    titles: dict[Path, str] = {}
     library: list[Path] = []
     skipped: list[Finding] = []
     bad: list[tuple[Path, str]] = []
@@ -58,7 +61,8 @@ def make(paths: Iterable[Path], config: TraceConfig) -> Plan:
             skipped.append(Finding(name_of(path), title(cassette), "skipped", notes=[reason]))
         elif cassette.inbound is not None:
             cases.append((cassette.trace.start, path))
-    return Plan(tuple(path for _, path in sorted(cases)), tuple(library), tuple(skipped), tuple(bad))
+            titles[path] = title(cassette)
+    return Plan(tuple(path for _, path in sorted(cases)), tuple(library), tuple(skipped), tuple(bad), titles)
 
 
 def title(cassette: Cassette) -> str:

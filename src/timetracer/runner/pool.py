@@ -25,7 +25,7 @@ from timetracer.runner.findings import Finding
 from timetracer.runner.inbox import Inbox
 from timetracer.runner.judging import Judge
 from timetracer.runner.likeness import is_path
-from timetracer.runner.plan import Plan, title
+from timetracer.runner.plan import Plan
 from timetracer.runner.questions import question_of
 from timetracer.runner.worker import OUTCOME_SECONDS, Task, Word
 
@@ -68,15 +68,13 @@ def ask_server(plan: Plan, url: str, order: Order) -> Iterator[Finding]:
 
         def one(number: int, path: Path) -> Finding:
             start = time.perf_counter()
-            name = ""
             try:
                 recorded = judge.read(path)
-                name = title(recorded)
                 answer = driver.ask(question_of(recorded, inbox.run(number)))
                 outcome = inbox.take(number, OUTCOME_SECONDS if answer.status is not None else 0.0)
                 finding = judge.judge(path, recorded, answer, outcome)
             except TimetracerError as error:
-                finding = Finding(name_of(path), name, "failed", error=str(error))
+                finding = Finding(name_of(path), plan.titles[path], "failed", error=str(error))
             finding.duration_ms = round((time.perf_counter() - start) * 1000, 3)
             return finding
 
@@ -95,7 +93,7 @@ def run_application(plan: Plan, app: str, order: Order) -> Iterator[Finding]:
     Raises:
         ConfigError: the application does not start.
     """
-    numbered = [(number, str(path)) for number, path in enumerate(plan.cases, 1)]
+    numbered = [(number, str(path), plan.titles[path]) for number, path in enumerate(plan.cases, 1)]
     count = max(1, min(order.workers, len(numbered)))
     with Inbox() as inbox, tempfile.TemporaryDirectory(prefix="timetracer-runner-") as logs:
         words: queue.Queue[tuple[_Worker, Word | None]] = queue.Queue()
@@ -110,7 +108,7 @@ def run_application(plan: Plan, app: str, order: Order) -> Iterator[Finding]:
                 worker.end()
 
 
-def _task(plan: Plan, app: str, order: Order, inbox: Inbox, cases: list[tuple[int, str]]) -> Task:
+def _task(plan: Plan, app: str, order: Order, inbox: Inbox, cases: list[tuple[int, str, str]]) -> Task:
     settings = dict(order.settings)
     plain = [text for text in order.ignored if not is_path(text)]
     if plain:
@@ -190,9 +188,9 @@ class _Worker:
         if self.missing and not self.ready:
             what = f"an application that starts in replay; it ended with {code}:\n{self._said()}"
             raise ConfigError("--app", self.app, what)
-        for _, path in self.missing[:1]:
+        for _, path, about in self.missing[:1]:
             error = f"the worker process ended with {code} while this was replayed:\n{self._said()}"
-            yield Finding(name_of(Path(path)), Path(path).name, "failed", error=error)
+            yield Finding(name_of(Path(path)), about, "failed", error=error)
 
     def follower(self) -> _Worker | None:
         """Returns a worker for what this one did not come to; None if there is nothing left."""

@@ -114,7 +114,8 @@ def question_of(cassette: Cassette, run: str) -> Question:
     headers.append(("traceparent", f"00-{trace.trace_id}-{trace.root_id}-{flags[1] if flags else '01'}"))
     headers.append((HEADER, run))
     answer = inbound.result.body
-    limit = sum(map(len, bodies.unpack(answer))) if answer is not None and answer.end == "partial" else None
+    left = answer is not None and answer.end == "partial" and not inbound.incomplete
+    limit = sum(map(len, bodies.unpack(answer))) if answer is not None and left else None
     scheme: Any = inbound.fields.get("scheme")
     return Question(
         method=inbound.method,

@@ -21,7 +21,6 @@ from timetracer.errors import TimetracerError
 from timetracer.runner.findings import Finding
 from timetracer.runner.inbox import Inbox
 from timetracer.runner.judging import Judge
-from timetracer.runner.plan import title
 from timetracer.runner.questions import question_of
 from timetracer.runtime import process
 from timetracer.runtime.pipeline import read_card
@@ -38,14 +37,14 @@ class Task(msgspec.Struct):
 
     Attributes:
         library: every cassette that can answer.
-        cases: those to send, each with its number in the run.
+        cases: those to send, each with its number in the run and how reports call it.
         settings: over the environment's.
         token: of the run.
     """
 
     app: str
     library: list[str]
-    cases: list[tuple[int, str]]
+    cases: list[tuple[int, str, str]]
     settings: dict[str, Any]
     token: str
     ignored: list[str] = []
@@ -96,7 +95,7 @@ def work(task: Task, out: BinaryIO) -> None:
     _say(out, Word(ready=True))
     inbox = Inbox(task.token)
     judge = Judge(config, ignored=task.ignored, update=task.update)
-    for number, name in task.cases:
+    for number, name, about in task.cases:
         path = Path(name)
         recorded = cards[path].cassette
         start = time.perf_counter()
@@ -108,7 +107,7 @@ def work(task: Task, out: BinaryIO) -> None:
             outcome = inbox.take(number, OUTCOME_SECONDS)
             finding = judge.judge(path, recorded, answer, outcome)
         except TimetracerError as error:
-            finding = Finding(name_of(path), title(recorded), "failed", error=str(error))
+            finding = Finding(name_of(path), about, "failed", error=str(error))
         faulthandler.cancel_dump_traceback_later()
         finding.duration_ms = round((time.perf_counter() - start) * 1000, 3)
         _say(out, Word(finding=finding))

@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint
 from types import ModuleType
@@ -48,6 +49,9 @@ def load(name: str) -> Plugin:
     found = discovered()
     if name not in found:
         raise ConfigError("plugin", name, f"one of {', '.join(sorted(found))}")
+    with suppress(ModuleNotFoundError):
+        # The library first: what installs a plugin with its library would else meet a half-imported plugin.
+        importlib.import_module(_MODULE_OF.get(name, name))
     plugin = found[name].load()
     if not isinstance(plugin, Plugin):
         raise ConfigError(f"{GROUP} {name}", found[name].value, "the name of a timetracer.plugin.Plugin")

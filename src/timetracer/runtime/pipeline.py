@@ -16,7 +16,7 @@ from timetracer.engine.guard import guard, say_once
 from timetracer.engine.measures import MEASURES
 from timetracer.engine.recording import Recording
 from timetracer.engine.selection import Library, card, name_of
-from timetracer.errors import CassetteNotFound
+from timetracer.errors import CassetteError, CassetteNotFound, ConfigError
 from timetracer.runtime.secrets import Secrets
 
 
@@ -29,6 +29,7 @@ class Pipeline:
 
     def __init__(self, config: TraceConfig) -> None:
         self.config = config
+        _local("TIMETRACER_CASSETTE_DIR", config.cassette_dir)
         self.secrets = Secrets(config)
         self.writer: Writer[Recording] = Writer(
             self._handle,
@@ -52,6 +53,14 @@ class Pipeline:
     def _handle(self, session: Recording) -> None:
         try:
             self.write(session)
+        except CassetteError as error:
+            MEASURES.dropped_cassettes += 1
+            say_once(
+                "unwritten",
+                "%s; TIMETRACER_CASSETTE_DIR is %s, and must be a folder that can be written (more are counted)",
+                error,
+                self.config.cassette_dir,
+            )
         except Exception:
             MEASURES.dropped_cassettes += 1
             raise
@@ -129,6 +138,7 @@ def read_library(where: str, config: TraceConfig) -> Library:
         CassetteNotFound: there is none.
         CassetteError: one cannot be read.
     """
+    _local("TIMETRACER_CASSETTE", where)
     path = Path(where)
     found = store.find_cassettes(path)
     if not found:
@@ -137,6 +147,12 @@ def read_library(where: str, config: TraceConfig) -> Library:
     library = Library((_read_card(each, config, secrets) for each in found), name_of(path))
     secrets.report(library.looked_in)
     return library
+
+
+def _local(name: str, where: str) -> None:
+    """Raises ConfigError for a URL: object stores are not supported yet, and no folder is called that."""
+    if "://" in where:
+        raise ConfigError(name, where, "a local file or folder; object stores are not supported yet")
 
 
 def default_path(config: TraceConfig, name: str) -> Path:

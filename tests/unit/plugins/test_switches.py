@@ -82,7 +82,6 @@ def test_a_disabled_plugin_lets_calls_pass(tmp_path: Path) -> None:
     assert statements.count("SELECT") == 1
 
 
-@pytest.mark.xfail(reason="each scope installs the plugins that are there, which enables them", strict=True)
 def test_a_disabled_plugin_stays_disabled(tmp_path: Path) -> None:
     """Also for what is recorded afterwards."""
     plugins.disable_sqlite3()
@@ -242,9 +241,6 @@ def test_a_third_party_plugin_can_be_switched_by_hand(third_party: Path) -> None
     assert "palette" in done.stderr
 
 
-@pytest.mark.xfail(
-    reason="settings know our plugins only, but in timetracer.start() without a configuration", strict=True
-)
 @pytest.mark.parametrize("setting", ["capture", "live_plugins", "mock_plugins"])
 def test_a_third_party_plugin_can_be_named_in_settings(setting: str, third_party: Path) -> None:
     """By its name, not only by its kind."""
