@@ -147,7 +147,8 @@ def _write(file: Path, data: bytes, path: Path, transform: Transform | None) -> 
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    _sync_folder(file.parent)
+    if file == path:  # last, and for its side files as well: they are in the same folder
+        _sync_folder(file.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -239,7 +239,7 @@ class Recording:
             self.terms.spans.pop(span.context.span_id, None)
             if len(self.finished_spans) >= FULL:
                 self._turn_over(self)
-        if span.status.status_code.name == "ERROR" and span.context.span_id == self.root_id:
+        if span.context.span_id == self.root_id and span.status.status_code.name == "ERROR":
             self.failed = True
         if is_local_root(span):
             self.release()
