@@ -12,7 +12,7 @@ from timetracer.cassette import bodies
 from timetracer.engine.cards import Choice
 from timetracer.engine.playing import Playing, Rules
 from timetracer.engine.reruns import HEADER, rerun_of
-from timetracer.engine.selection import card
+from timetracer.engine.selection import Library, card
 from timetracer.plugin import Inbound
 from timetracer.runner.inbox import Inbox
 from timetracer.runtime import outcomes
@@ -75,3 +75,14 @@ def test_only_the_runner_is_trusted() -> None:
     assert session.guest is not None
     assert session.guest.trusted
     assert rerun_of([(HEADER.upper(), "b" * 32 + "-12")]) == ("b" * 32, "12")
+
+
+def test_the_root_names_its_very_cassette() -> None:
+    """Two equal requests of one caller's span: what the runner sends as the caller tells them apart."""
+    cassettes = [recorded(), recorded()]
+    for number, each in enumerate(cassettes):
+        each.trace.parent_id, each.trace.root_id = "c" * 16, f"{number:016x}"
+    found = Library([card(str(n), each, bodies.unpack) for n, each in enumerate(cassettes)], "here")
+    inbound = Inbound(type="http.server", method="GET", target="/")
+    chosen = [found.choose(inbound, 0xBB, root).cards for root in (0, 1, 0xCCCCCCCCCCCCCCCC)]
+    assert [[each.name for each in cards] for cards in chosen] == [["0"], ["1"], ["0", "1"]]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -61,7 +65,9 @@ def test_each_worker_has_its_share(here: Path) -> None:
 def test_what_kills_its_worker_has_failed_and_the_rest_goes_on(here: Path) -> None:
     """With the exit code; another process takes over."""
     found = list(pool.run_application(planned(here, "/a", "/crash", "/b"), "service:make()", pool.Order(workers=1)))
-    assert [each.outcome for each in found] == ["matched", "failed", "matched"]
+    assert [(each.name, each.outcome) for each in found] == [
+        ("GET /a", "matched"), ("GET /crash", "failed"), ("GET /b", "matched"),
+    ]  # fmt: skip
     assert "ended with 7" in (found[1].error or "")
 
 
@@ -88,3 +94,22 @@ def test_what_is_no_request_is_skipped(here: Path) -> None:
     assert {path.name for path in made.library} == {"0.json", "process.json", "task.json"}
     assert [(each.outcome, each.notes) for each in made.skipped] == [("skipped", ["task.run is no HTTP request"])]
     assert [path.name for path, _ in made.bad] == ["bad.json"]
+
+
+def test_the_command_line_says_so_with_its_exit_code(here: Path) -> None:
+    """0 where all matched, 1 for a difference, 2 for an application that does not start, 3 for no cassette."""
+    planned(here, "/a")
+    command = [sys.executable, "-m", "timetracer.cli", "replay", "--json", "--app"]
+
+    def run(*arguments: str) -> tuple[int, dict[str, Any]]:
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        return done.returncode, json.loads(done.stdout)
+
+    code, printed = run("service:app", "cassettes")
+    assert (code, printed["summary"]) == (0, {"matched": 1, "changed": 0, "failed": 0, "skipped": 0})
+    assert run("nowhere:app", "cassettes")[0] == 2
+    assert run("service:app", "nowhere")[0] == 3
+    (here / "service.py").write_text(APP.replace("body of", "text of"))
+    code, printed = run("service:app", "cassettes")
+    assert "cassettes" in printed, printed
+    assert (code, [each["where"] for each in printed["cassettes"][0]["answer"]]) == (1, ["body line 1"])
