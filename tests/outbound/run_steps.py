@@ -31,8 +31,14 @@ from opentelemetry.util._importlib_metadata import entry_points
 from timetracer.errors import ReplayError
 
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
-VOLATILE = {"exception.stacktrace", "thread.id", "network.peer.port", "net.sock.peer.port", "url.template"}
-VOLATILE |= {"gen_ai.response.time_to_first_chunk"}  # seconds that it took
+VOLATILE = {
+    "exception.stacktrace",
+    "gen_ai.response.time_to_first_chunk",
+    "net.sock.peer.port",
+    "network.peer.port",
+    "thread.id",
+    "url.template",
+}
 
 
 def plain(value: Any) -> Any:

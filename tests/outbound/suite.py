@@ -78,12 +78,14 @@ class Suite:
         instrumentors: entry point names of the instrumentors that wrap the library (`redis`, `urllib3`).
         timeout: seconds that one run of all steps may take.
         only: names of the steps to run; all if empty.
+        python: the interpreter that runs them, with timetracer and the library in its environment.
     """
 
     steps: str
     instrumentors: Sequence[str] = ()
     timeout: float = 120.0
     only: Sequence[str] = field(default=())
+    python: str = sys.executable
 
     def record_both(self, folder: Path, addresses: Mapping[str, str]) -> Recordings:
         """Runs the steps live twice, with instrumentors and without, and keeps both cassettes."""
@@ -126,7 +128,7 @@ class Suite:
         instrumented: bool,
         instrument: str,
     ) -> Mapping[str, Any]:
-        command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "tests.outbound.run_steps", self.steps, mode]
+        command = [self.python, "-W", "error::RuntimeWarning", "-m", "tests.outbound.run_steps", self.steps, mode]
         command += [str(cassette), str(outcome), "--instrument", instrument, "--only", ",".join(self.only)]
         command += ["--instrumentors", ",".join(self.instrumentors if instrumented else ())]
         kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
