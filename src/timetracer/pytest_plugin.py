@@ -130,6 +130,7 @@ class _short_errors:
             return
         from timetracer.errors import CassetteError, ConfigError
 
+        _hide_our_frames(error)
         if isinstance(error, (CassetteError, ConfigError)):
             pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
 

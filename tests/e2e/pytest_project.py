@@ -53,7 +53,7 @@ class Project:
         return path
 
     def pytest(self, *arguments: str, **environment: str) -> Run:
-        """Runs pytest in the folder, with warnings as errors; neither CI nor a setting of ours is in the environment."""
+        """Runs pytest in the folder, warnings as errors; neither CI nor a setting of ours is in the environment."""
         if not (self.folder / "pytest.ini").exists():
             self.write("pytest.ini", INI)
         ours = {k: v for k, v in os.environ.items() if not k.startswith(("TIMETRACER_", "OTEL_", "PYTEST_", "CI"))}

@@ -347,7 +347,7 @@ def test_cassette_without_marker(timetracer_cassette):
 
 
 def test_fixtures(project: Project) -> None:
-    """timetracer_record, _replay, _auto, _cassette, _cassette_dir and _config, sync and async, overridden in any scope."""
+    """timetracer_record, _replay, _auto, _cassette, sync and async; _cassette_dir and _config, in any scope."""
     project.write("test_fixtures.py", FIXTURES)
     recorded = project.pytest()
     assert recorded.all("PASSED", 5), recorded.text

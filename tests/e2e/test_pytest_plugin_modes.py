@@ -167,7 +167,8 @@ import httpx, os, pytest
 @pytest.mark.cassette
 def test_secret():
     for path in os.environ["ASK"].split():
-        answer = httpx.post(URL + path, json={"password": "correct-horse-7431"}, headers={"Authorization": "Bearer abcdefgh12345678"})
+        headers = {"Authorization": "Bearer abcdefgh12345678"}
+        answer = httpx.post(URL + path, json={"password": "correct-horse-7431"}, headers=headers)
         assert answer.status_code == 200
 """
 

@@ -92,7 +92,7 @@ def test_raw_socket():
 
 
 def test_a_swallowed_miss_fails_the_test(project: Project) -> None:
-    """In the call phase, with the full report, whoever swallowed it: app, thread, unittest, async; in teardown there."""
+    """In the call phase, with the full report, whoever swallowed it: app, thread, unittest; in teardown there."""
     project.write("test_misses.py", 'MORE = ""\n' + MISSES)
     recorded = project.pytest()
     assert "FAILED" in recorded.text  # the one that is expected to fail does not

@@ -38,6 +38,8 @@ class Tested:
         live: plugins that stay live, by name or kind: nothing is recorded of them.
     """
 
+    __test__ = False  # its name begins as those of test classes do
+
     def __init__(
         self,
         scope: Scope,
