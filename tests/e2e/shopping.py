@@ -35,9 +35,13 @@ def questions() -> list[Asked]:
     json_type = {"Content-Type": "application/json"}
     boundary = "a-boundary-of-our-own"
     upload = (
-        f"--{boundary}\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n"
-        f"--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\n\r\n"
-    ).encode() + bytes(range(256)) * 300 + f"\r\n--{boundary}--\r\n".encode()
+        (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'
+        ).encode()
+        + bytes(range(256)) * 300
+        + f"\r\n--{boundary}--\r\n".encode()
+    )
     asked = []
     for n in range(5):
         asked += [
@@ -92,7 +96,9 @@ class Shop:
         with serving(command, folder=self.project, env=self.env | ours | more, log=log, port=self.port) as app:
             yield app
 
-    def run(self, mode: str, command: Sequence[str], asked: Sequence[Asked], *, at_once: int = 8, **more: str) -> list[Answer]:
+    def run(
+        self, mode: str, command: Sequence[str], asked: Sequence[Asked], *, at_once: int = 8, **more: str
+    ) -> list[Answer]:
         """Serves the shop in one mode and asks it everything."""
         with self.serving(mode, command, **more) as app:
             return ask_all(app.port, asked, at_once)
@@ -117,7 +123,9 @@ class Shop:
             server.stop()
         (self.folder / "shop.sqlite3").rename(self.folder / "gone")
 
-    def replays_alike(self, command: Sequence[str], asked: Sequence[Asked], live: Sequence[Answer], **more: str) -> None:
+    def replays_alike(
+        self, command: Sequence[str], asked: Sequence[Asked], live: Sequence[Answer], **more: str
+    ) -> None:
         """Checks that a replay answers everything as the live run did, byte for byte."""
         again = self.run("replay", command, asked, **more)
         for question, first, second in zip(asked, live, again, strict=True):

@@ -51,13 +51,18 @@ def requests(spans: list[dict[str, Any]]) -> dict[str, list[Any]]:
         children[span.get("parentSpanId", "")].append(span)
 
     def tree(span: dict[str, Any]) -> Any:
-        kept = {
-            k: v for k, v in attributes(span).items() if k not in DIFFER and not k.startswith("timetracer.")
-        }
+        kept = {k: v for k, v in attributes(span).items() if k not in DIFFER and not k.startswith("timetracer.")}
         below = [tree(child) for child in children[span["spanId"]] if child["kind"] != SERVER]
         status = span.get("status", {}).get("code", 0)
         events = [event["name"] for event in span.get("events", ())]
-        return span["name"], span["kind"], SAVEPOINT.sub("a savepoint", json.dumps(kept, sort_keys=True)), status, events, sorted(below)
+        return (
+            span["name"],
+            span["kind"],
+            SAVEPOINT.sub("a savepoint", json.dumps(kept, sort_keys=True)),
+            status,
+            events,
+            sorted(below),
+        )
 
     found = defaultdict(list)
     for root in children[""]:

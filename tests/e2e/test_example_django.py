@@ -18,7 +18,10 @@ def commands(name: str) -> list[str]:
     """Returns the README's command that contains a name, without its variables."""
     found = next(line for line in (EXAMPLE / "README.md").read_text().splitlines() if name in line)
     words = re.sub(r"^(\w+=\S+ )+", "", found).removesuffix(" &").split()
-    return [*(LAUNCHER if words[0] == "opentelemetry-instrument" else []), *words[len(words) and words.index("python") :]]
+    return [
+        *(LAUNCHER if words[0] == "opentelemetry-instrument" else []),
+        *words[len(words) and words.index("python") :],
+    ]
 
 
 def test_the_example_replays_with_nothing_running(tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from tests.e2e.serving import Answer, Asked, ask
+from tests.e2e.serving import Answer, Asked, ask, finished
 from tests.e2e.shopping import GUNICORN, PYTHON, UVICORN, Shop, comparable
-from tests.e2e.serving import finished
 from tests.e2e.test_collector import exporting
 from tests.services import Collector
 
@@ -84,7 +83,10 @@ def without_expiry(answer: Answer) -> Answer:
 
 def leaks(folder: Path, exported: str, secrets: list[str]) -> list[str]:
     """Returns where any secret is found: cassettes, logs, what was exported."""
-    places = {path.name: path.read_bytes() for path in [*folder.rglob("*.json"), *folder.rglob("*.body"), *folder.rglob("*.log")]}
+    places = {
+        path.name: path.read_bytes()
+        for path in [*folder.rglob("*.json"), *folder.rglob("*.body"), *folder.rglob("*.log")]
+    }
     places["what was exported"] = exported.encode()
     assert len(places) > 6
     return [
@@ -121,7 +123,11 @@ def test_a_sealed_login_replays_in_full(
     command: list[str], sessions: dict[str, str], ada: Shop, collector: Collector, tmp_path: Path
 ) -> None:
     """Sealed with a key, the login and the form work again; nothing written holds a password, session key or token."""
-    more = sessions | {"TIMETRACER_SECRETS": "seal", "TIMETRACER_ENCRYPTION_KEY": KEY, "TIMETRACER_EXPORT_PAYLOADS": "1"}
+    more = sessions | {
+        "TIMETRACER_SECRETS": "seal",
+        "TIMETRACER_ENCRYPTION_KEY": KEY,
+        "TIMETRACER_EXPORT_PAYLOADS": "1",
+    }
     live, again = exporting(collector, f"live-{ada.port}"), exporting(collector, f"again-{ada.port}")
     with ada.serving("record", command, **more, **live) as app:
         browser = Browser(app.port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import multiprocessing.util
 import os
 import random
 import signal
@@ -248,8 +249,14 @@ def _put_hooks_in_place() -> None:
     _hooks_in_place = True
     atexit.register(stop)
     os.register_at_fork(after_in_child=_after_fork)
+    multiprocessing.util.register_after_fork(stop, _finish_in_child)
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
+
+
+def _finish_in_child(_: object) -> None:
+    """Lets a forked child of multiprocessing write its cassette: it ends with `os._exit` and never comes to atexit."""
+    multiprocessing.util.Finalize(None, stop, exitpriority=0)
 
 
 def _terminate(number: int, frame: Any) -> None:
