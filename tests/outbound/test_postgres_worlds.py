@@ -81,33 +81,61 @@ def test_replay_needs_no_server(dsn: str, tmp_path: Path, postgres_server: Postg
         try:
             with timetracer.replay(cassette):
                 assert _work(conn, "gone") == recorded
-            with pytest.raises(psycopg.OperationalError, match="closed"):
+            with pytest.raises(psycopg.OperationalError, match=r"terminating|closed"):
                 conn.execute("select 1")
             assert conn.broken
         finally:
             postgres_server.start()
 
 
-def test_a_transaction_cannot_change_worlds(dsn: str, tmp_path: Path) -> None:
-    """Neither a live one can be replayed on nor a replayed one go live; a rollback ends both."""
+def test_a_replayed_transaction_cannot_go_live(dsn: str, tmp_path: Path) -> None:
+    """What it began is not there; a rollback ends it."""
     cassette = tmp_path / "c.json"
     with psycopg.connect(dsn) as conn:
         with timetracer.record(cassette):
             recorded = conn.execute("select 1").fetchone()
             conn.rollback()
-        conn.execute("insert into world values (1, 'live')")
-        with timetracer.replay(cassette):
-            for _ in range(2):
-                with pytest.raises(ReplayError, match="middle of a transaction"):
-                    conn.execute("select 1")
-        conn.commit()
         with timetracer.replay(cassette):
             assert conn.execute("select 1").fetchone() == recorded
         for _ in range(2):
             with pytest.raises(ReplayError, match="middle of a transaction"):
                 conn.execute("insert into world values (2, 'half')")
         conn.rollback()
-        assert conn.execute("select x from world").fetchall() == [(1,)]
+        assert conn.execute("select x from world").fetchall() == []
+
+
+def test_a_live_transaction_outlives_a_replay(dsn: str, tmp_path: Path) -> None:
+    """A test's cassette inside a transaction of its fixture, as with Django's TestCase; temporary tables stay, too."""
+    cassette = tmp_path / "c.json"
+
+    def work(conn: psycopg.Connection) -> object:
+        with conn.transaction() as inner:
+            conn.execute("insert into world values (5, 'inner')")
+            return [inner.savepoint_name, conn.execute("select x from world order by x").fetchall()]
+
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("create temporary table mine as select 8 as x")
+        for run in (timetracer.record, timetracer.replay, timetracer.replay):
+            with conn.transaction(force_rollback=True):
+                conn.execute("insert into world values (4, 'outer')")
+                with run(cassette):
+                    assert work(conn) == ["_pg3_2", [(4,), (5,)]]
+                lives = conn.execute("select x from world order by x").fetchall()
+                assert lives == ([(4,), (5,)] if run is timetracer.record else [(4,)])
+        assert conn.execute("select x from mine").fetchone() == (8,)
+
+
+def test_a_pipeline_cannot_be_left(dsn: str, tmp_path: Path) -> None:
+    """A connection that is busy stays where it is."""
+    cassette = tmp_path / "c.json"
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        with timetracer.record(cassette):
+            conn.execute("select 1")
+        with conn.pipeline():
+            conn.execute("insert into world values (3)")
+            with timetracer.replay(cassette), pytest.raises(ReplayError, match="a pipeline"):
+                conn.execute("select 1")
+        assert conn.execute("select x from world").fetchone() == (3,)
 
 
 def _threads(live: Callable[[], None], replayed: Callable[[], None]) -> None:
