@@ -29,7 +29,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 Value: TypeAlias = Any
 """Whatever `timetracer.values` restores exactly (exceptions included); anything else makes the event incomplete.
 
-A value is encoded later, on another thread: give the engine what nobody changes afterwards, or a copy.
+A value is encoded later, on another thread: give the engine what nobody changes afterwards, or a copy. What costs time
+to make of the answer can be made there, too: `timetracer.values.Later`.
 """
 
 Headers: TypeAlias = Sequence[tuple[str, str]]
@@ -108,6 +109,9 @@ class Sink(Protocol):
 
     def feed(self, item: Value) -> None:
         """Takes one chunk of a body (bytes), or one item (a row)."""
+
+    def feed_all(self, items: Sequence[Value]) -> None:
+        """Takes several items (rows) at once; the sequence itself may change afterwards."""
 
     def finish(self, end: BodyEnd = "complete", error: BaseException | None = None) -> None:
         """Ends it. Later calls do nothing."""

@@ -70,6 +70,18 @@ class Copy:
         if self.times is not None:
             self.times.append(time.perf_counter())
 
+    def feed_all(self, items: Sequence[Value]) -> None:
+        """Keeps several items (rows) at once, or none of them."""
+        if self.end is not None or self.overflow:
+            return
+        size = 64 * len(items)
+        if self.size + size > self.limit or not self.budget.add_bytes(size):
+            self.overflow = True
+            MEASURES.dropped_bodies += 1
+            return
+        self.size += size
+        self.items.extend(items)
+
     def restart(self) -> None:
         """Forgets what was copied: the body is sent again from its start (a redirect, a retry)."""
         self.budget.release_bytes(self.size)

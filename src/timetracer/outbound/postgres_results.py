@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import psycopg
 from psycopg import pq
 from psycopg.adapt import Transformer
 
+from timetracer.errors import UnsupportedError
 from timetracer.outbound.postgres_peer import SETTINGS
 from timetracer.outbound.postgres_wire import ERROR_FIELDS, Result
 from timetracer.plugin import Value
+from timetracer.values import Later
 
 _REPORTED = (
     *SETTINGS,
@@ -58,8 +60,16 @@ def address(pgconn: Any) -> dict[str, str]:
 
 
 def described(found: Sequence[Any], pgconn: Any) -> Value:
-    """Returns the results of one statement as data: one as itself, several in a list."""
-    kept = [_described(each, pgconn) for each in found]
+    """Returns the results of one statement as data: one as itself, several in a list.
+
+    Nothing changes a result but `clear()`, so it is read where it is encoded; settings are those of this moment.
+    """
+    changed = settings(pgconn) if any(_changes_settings(each) for each in found) else None
+    return Later(partial(_all_described, found, changed))
+
+
+def _all_described(found: Sequence[Any], changed: Value) -> Value:
+    kept = [_described(each, changed) for each in found]
     return kept[0] if len(kept) == 1 else kept
 
 
@@ -70,7 +80,14 @@ def restored(kept: Value) -> Sequence[Result]:
     return tuple(each for each in (kept if isinstance(kept, list) else [kept]) if each and "aborted" not in each)
 
 
-def _described(result: Any, pgconn: Any) -> dict[str, Any]:
+def _changes_settings(result: Any) -> bool:
+    tag = result.command_status
+    return tag in _SETTING_TAGS or (tag == b"SELECT 1" and result.nfields == 1 and result.fname(0) == b"set_config")
+
+
+def _described(result: Any, changed: Value) -> dict[str, Any]:
+    if result.pgresult_ptr is None:
+        raise UnsupportedError("psycopg: a result that the app cleared cannot be recorded")
     status = result.status
     if status == pq.ExecStatus.FATAL_ERROR:
         found = ((name, result.error_field(code)) for name, code in _FIELDS)
@@ -85,8 +102,8 @@ def _described(result: Any, pgconn: Any) -> dict[str, Any]:
     kept: dict[str, Any] = {"streams": True} if status in _STREAMED else {"status": tag.decode()}
     if result.nfields or status != pq.ExecStatus.COMMAND_OK:
         kept |= _table(result)
-    if tag in _SETTING_TAGS or (result.nfields == 1 and result.fname(0) == b"set_config"):
-        kept["settings"] = settings(pgconn)
+    if changed is not None and _changes_settings(result):
+        kept["settings"] = changed
     return kept
 
 

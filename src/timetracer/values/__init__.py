@@ -14,9 +14,9 @@ from typing import Any
 from timetracer.errors import CassetteCorrupt, UnsupportedError
 from timetracer.values.classes import Data, Lost, name_of
 from timetracer.values.decoding import restore
-from timetracer.values.encoding import convert
+from timetracer.values.encoding import Later, convert
 
-__all__ = ["Data", "Lost", "decode", "encode", "is_error"]
+__all__ = ["Data", "Later", "Lost", "decode", "encode", "is_error"]
 
 
 def encode(value: Any) -> Data:

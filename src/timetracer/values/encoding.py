@@ -20,6 +20,19 @@ from timetracer.values.classes import BY_STATE, BY_TEXT, IP, PLAIN, Data, Lost, 
 _CHAIN = 16  # exceptions followed along `cause` and `context`
 
 
+class Later:
+    """Stands for a value that is made when it is encoded, on the writer's thread: `Later(lambda: costly(result))`.
+
+    Args:
+        make: returns the value. What it reads must not change until then, and it is called once, perhaps never.
+    """
+
+    __slots__ = ("make",)
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
+
+
 class _Open(threading.local):
     """The exceptions that are being encoded on this thread, and whether the arguments of each are done."""
 
@@ -218,6 +231,7 @@ _ENCODERS: dict[type, Callable[[Any], Data]] = {
     bytes: _bytes,
     bytearray: _tagged("$bytearray", lambda value: _bytes(bytes(value))),
     memoryview: _memoryview,
+    Later: lambda value: convert(value.make()),
     tuple: _tagged("$tuple", _list),
     set: _tagged("$set", _set),
     frozenset: _tagged("$frozenset", _set),
