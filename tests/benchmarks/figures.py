@@ -11,14 +11,14 @@ from typing import Any
 class Effort:
     """How much is measured: more rounds are steadier, and take longer."""
 
-    rounds: int = 15
+    rounds: int = 11
     calls: int = 200
     events: int = 10_000
     seconds: float = 4.0  # of load on a served application, a round
 
 
 FULL = Effort()
-QUICK = Effort(rounds=2, calls=20, events=200, seconds=0.5)
+QUICK = Effort(rounds=1, calls=20, events=200, seconds=0.5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,8 @@ def serving(effort: Effort) -> Iterator[Figure]:
             "plain": ([], app),
             "otel": (launcher, {**app, **_OTEL}),
             "record": (launcher, record),
-            "replay": (launcher, replay),
+            "replay": ([], replay),
+            "spans": (launcher, replay),
         }
         with contextlib.ExitStack() as stack:
             ports = {
@@ -101,9 +102,7 @@ def serving(effort: Effort) -> Iterator[Figure]:
     def ratio(side: str, base: str) -> float:
         return statistics.median(one / other for one, other in zip(rates[side], rates[base], strict=True))
 
-    yield Figure(
-        "gunicorn, 5 calls a request: recording, to OTel alone", ratio("record", "otel"), "x", 0.9, at_least=True
-    )
-    yield Figure(
-        "gunicorn, 5 calls a request: replay, to plain and live", ratio("replay", "plain"), "x", 1.3, at_least=True
-    )
+    name = "gunicorn, 5 calls a request"
+    yield Figure(f"{name}: recording, to OTel alone", ratio("record", "otel"), "x", 0.9, at_least=True)
+    yield Figure(f"{name}: replay, to plain and live", ratio("replay", "plain"), "x", 1.3, at_least=True)
+    yield Figure(f"{name}: replay with spans, to plain and live", ratio("spans", "plain"), "x", 1.3, at_least=True)

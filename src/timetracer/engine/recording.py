@@ -146,7 +146,8 @@ class Recording:
 
     def release(self) -> None:
         """Ends one hold; the last one hands the session over to be written."""
-        self._holds.pop()
+        if self._holds:  # else it was let go of once too often, which ends nothing
+            self._holds.pop()
         if self._holds:
             return
         with self._lock:
