@@ -1,4 +1,4 @@
-"""The shop of tests/e2e/shop with its servers: migrated, recorded under a real server, replayed with nothing running."""
+"""The shop of tests/e2e/shop with its servers: migrated, recorded under a web server, replayed with nothing running."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def exporting(collector: Collector, service: str) -> dict[str, str]:
         "OTEL_METRICS_EXPORTER": "otlp",
         "OTEL_LOGS_EXPORTER": "otlp",
         "OTEL_BSP_SCHEDULE_DELAY": "100",
-        # Metrics go out at the end: the SDK keeps a lock locked where a server forks while they go out (seen with 1.45).
+        # Metrics go out at the end: where a server forks while they go out, the SDK keeps its lock locked (1.45).
         "OTEL_METRIC_EXPORT_INTERVAL": "60000",
     }
 
@@ -75,7 +75,7 @@ def requests(spans: list[dict[str, Any]]) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("command", [pytest.param(GUNICORN, id="gunicorn"), pytest.param(UVICORN, id="uvicorn")])
 def test_a_replay_makes_every_span_again(command: list[str], shop: Shop, collector: Collector) -> None:
-    """Names, kinds, parents, attributes, status and events of all spans are the recorded run's; none holds a payload."""
+    """Names, kinds, parents, attributes, status and events of all spans are the same; none holds a payload."""
     asked = questions()
     live_name, again_name = f"live-{shop.port}", f"again-{shop.port}"
     live = shop.run("record", command, asked, **exporting(collector, live_name))

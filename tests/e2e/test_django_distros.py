@@ -1,4 +1,4 @@
-"""Another distribution beside ours: named or not, it has its say, and requests are recorded and replayed all the same."""
+"""Another distribution beside ours: named or not, it has its say, and requests are recorded and replayed."""
 
 from __future__ import annotations
 

@@ -53,14 +53,14 @@ def test_recording_and_exporting_are_sampled_each_for_itself(
         ({"TIMETRACER_ERRORS_ONLY": "true"}, ["/fail/?n=1"]),
         ({"TIMETRACER_INCLUDE_PATHS": "/api/*,/stock"}, ["/api/orders/1/", "/stock/a/"]),
         ({"TIMETRACER_EXCLUDE_PATHS": "/orders/*,/fail/"}, ["/api/orders/1/", "/stock/a/"]),
-        ({"TIMETRACER_INCLUDE_PATHS": "/*", "TIMETRACER_EXCLUDE_PATHS": "/api/*", "TIMETRACER_ERRORS_ONLY": "1"}, ["/fail/?n=1"]),
+        ({"TIMETRACER_EXCLUDE_PATHS": "/api/*,/stock", "TIMETRACER_ERRORS_ONLY": "1"}, ["/fail/?n=1"]),
     ],
     ids=["errors", "include", "exclude", "all"],
 )  # fmt: skip
 def test_only_what_is_wanted_is_recorded(
     settings: dict[str, str], expected: list[str], command: list[str], shop: Shop
 ) -> None:
-    """Errors only, included and excluded paths: what is left out leaves nothing, not in the process's cassette either."""
+    """Errors only, included and excluded paths: what is left out leaves no cassette."""
     more = settings | ({"OTEL_SDK_DISABLED": "true"} if command == RUNSERVER else {})
     shop.run("record", command, [Asked("GET", path) for path in PATHS], **more)
     assert shop.targets() == expected

@@ -1,4 +1,4 @@
-"""Every way to run a Django project: with the middleware, the launcher or both, by manage.py, sync, async, with settings."""
+"""Every way to run a Django project: middleware, launcher or both, manage.py, sync, async, with settings."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_sixty_forks_while_recording(launcher: list[str], tmp_path: Path, upstre
         "import os, threading, time, requests, timetracer\n"
         "def call():\n"
         "    with requests.Session() as session:\n"
-        "        session.trust_env = False  # or it imports netrc: CPython keeps import locks locked in a forked child\n"
+        "        session.trust_env = False  # or it imports netrc: import locks stay locked in forked children\n"
         "        session.get(os.environ['UPSTREAM'] + '/json', timeout=10).raise_for_status()\n"
         "busy = True\n"
         "def work():\n"

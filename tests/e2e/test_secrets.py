@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -105,11 +104,11 @@ def sessions(request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 @pytest.fixture
-def ada(shop: Shop) -> Iterator[Shop]:
+def ada(shop: Shop) -> Shop:
     """The shop with a user."""
     done = finished([PYTHON, "manage.py", "shell", "-c", MAKE_USER], folder=shop.project, env=shop.env)
     assert done.returncode == 0, done.stderr
-    yield shop
+    return shop
 
 
 def replayed(shop: Shop, browser: Browser, command: list[str], **more: str) -> list[Answer]:

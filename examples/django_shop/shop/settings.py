@@ -1,4 +1,4 @@
-"""A shop that keeps its visits in SQLite and asks another service for exchange rates. Nothing here is about timetracer."""
+"""A shop with its visits in SQLite; exchange rates come from another service. Nothing here is about timetracer."""
 
 import os
 from pathlib import Path
