@@ -80,6 +80,28 @@ def unseal_bytes(data: bytes, key: bytes) -> bytes:
         raise CassetteLocked("the key does not open this: it was sealed with another key, or changed since") from None
 
 
+_ENCRYPTED = b"ttencrypted:v1\n"
+
+
+def encrypt(document: bytes, key: bytes) -> bytes:
+    """Returns a whole file encrypted, with a line in front that says so."""
+    return _ENCRYPTED + seal_bytes(document, key)
+
+
+def encrypted(document: bytes) -> bool:
+    """Tells whether a file is encrypted."""
+    return document.startswith(_ENCRYPTED)
+
+
+def decrypt(document: bytes, key: bytes) -> bytes:
+    """Returns a file as it was before `encrypt`.
+
+    Raises:
+        CassetteLocked: the key is another one, or the file was changed.
+    """
+    return unseal_bytes(document[len(_ENCRYPTED) :], key)
+
+
 @lru_cache(8)
 def _cipher(key: bytes) -> Any:
     try:

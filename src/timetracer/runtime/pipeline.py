@@ -101,10 +101,10 @@ class Pipeline:
         def dump(written: Cassette) -> bytes:
             return hidden.everywhere(format.dump(written))
 
-        store.write_cassette(hidden.cassette, path, inline_limit=limit, dump=dump)
+        store.write_cassette(hidden.cassette, path, inline_limit=limit, dump=dump, transform=self.secrets.closed)
         MEASURES.cassettes += 1
         if self.config.export_payloads:
-            telemetry.export_exchanges(store.read_cassette(path, side_files=False))
+            telemetry.export_exchanges(store.read_cassette(path, transform=self.secrets.opened, side_files=False))
 
 
 def read_card(path: Path, config: TraceConfig) -> Card:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from timetracer.cassette import encryption
 from timetracer.cassette.model import Cassette
-from timetracer.cassette.redaction import Redacted, Redactor
 from timetracer.config import TraceConfig
 from timetracer.engine.guard import say_once
+from timetracer.errors import CassetteLocked
+
+if TYPE_CHECKING:
+    from timetracer.cassette.redaction import Redacted, Redactor
 
 _NAMED = re.compile(rb'([A-Za-z][\w-]*)[\\"]*\s*[:=,]\s*[\\"]*(?:\{\s*"\$sealed":\s*")?ttsealed:v1:')
 _CHECKS = {
@@ -29,15 +34,40 @@ class Secrets:
 
     def __init__(self, config: TraceConfig) -> None:
         self._key = key_of(config)
+        self._at_rest = self._key if config.secrets != "seal" else None  # sealed, the rest is to stay readable
         self._sealed: dict[str, set[str]] = {}
-        self._redactor = Redactor(config.secrets, fields=config.redact_fields, keep=config.redact_keep, key=self._key)
+        self._config = config
+        if config.secrets == "seal":
+            self._redactor  # noqa: B018 (made now, so that a missing key is said at the start)
+
+    @cached_property
+    def _redactor(self) -> Redactor:
+        # Imported with the first cassette, on the writer's thread: compiling its patterns is no part of the start.
+        from timetracer.cassette.redaction import Redactor
+
+        config = self._config
+        return Redactor(config.secrets, fields=config.redact_fields, keep=config.redact_keep, key=self._key)
 
     def hidden(self, cassette: Cassette) -> Redacted:
         """Returns the cassette as it may be written; nobody else may use it any more."""
         return self._redactor.redact(cassette, owned=True)
 
+    def closed(self, document: bytes) -> bytes:
+        """Returns a file as it may lie on disk: encrypted, where there is a key and it is not used for sealing."""
+        return document if self._at_rest is None else encryption.encrypt(document, self._at_rest)
+
     def opened(self, document: bytes) -> bytes:
-        """Returns a document as it was before it was sealed; without a key it stays sealed."""
+        """Returns a document as it was before it was encrypted or sealed; without a key what is sealed stays so.
+
+        Raises:
+            CassetteLocked: it is encrypted and there is no key, or another one.
+        """
+        if encryption.encrypted(document):
+            if self._key is None:
+                raise CassetteLocked(
+                    "encrypted: give its key in TIMETRACER_ENCRYPTION_KEY or TIMETRACER_ENCRYPTION_KEY_FILE"
+                )
+            document = encryption.decrypt(document, self._key)
         if not encryption.sealed(document):
             return document
         if self._key is None:
