@@ -10,7 +10,7 @@ from timetracer.cassette import encryption
 from timetracer.cassette.model import Cassette
 from timetracer.config import TraceConfig
 from timetracer.engine.guard import say_once
-from timetracer.errors import CassetteLocked
+from timetracer.errors import CassetteLocked, ConfigError
 
 if TYPE_CHECKING:
     from timetracer.cassette.redaction import Redacted, Redactor
@@ -102,8 +102,11 @@ def key_of(config: TraceConfig) -> bytes | None:
     """Returns the key that the settings name, or None.
 
     Raises:
-        ConfigError: it is no key, or its file cannot be read.
+        ConfigError: it is no key, its file cannot be read, or it lies where this version cannot fetch it.
     """
+    for name, value in (("TIMETRACER_KMS_KEY_ID", config.kms_key_id), ("TIMETRACER_VAULT_KEY", config.vault_key)):
+        if value:
+            raise ConfigError(name, value, "not supported yet: use TIMETRACER_ENCRYPTION_KEY or _KEY_FILE")
     if config.encryption_key:
         return encryption.parse_key(config.encryption_key)
     return encryption.read_key(config.encryption_key_file) if config.encryption_key_file else None
