@@ -279,3 +279,45 @@ def test_what_a_service_recorded_under_the_launcher_answers_in_plain_pytest(proj
     assert replayed.all("PASSED", 2), replayed.text
     assert _printed(replayed.text) == _printed(recorded.stdout) * 2
     assert not (project.folder / "shop.db").exists()
+
+
+POSTGRES = """
+import os
+import psycopg, pytest
+
+pytestmark = pytest.mark.cassette
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_sync(number):
+    for question in os.environ["ASK"].split(";"):
+        with psycopg.connect(DSN) as connection:
+            print("ANSWER", number, connection.execute(question, [number]).fetchall())
+
+
+@pytest.mark.asyncio
+async def test_async():
+    for question in os.environ["ASK"].split(";"):
+        async with await psycopg.AsyncConnection.connect(DSN) as connection:
+            print("ANSWER", await (await connection.execute(question, [3])).fetchall())
+"""
+
+
+def test_postgresql(project: Project, postgres_server: PostgresServer) -> None:
+    """Recorded and replayed with the server gone, sync and async; what is new is refused, with advice, never asked."""
+    project.write("test_postgres.py", f"DSN = {postgres_server.dsn!r}\n" + POSTGRES)
+    one, two = "select %s::int, clock_timestamp()", "select %s::text, random()"
+    recorded = project.pytest(ASK=one)
+    assert recorded.all("PASSED", 3), recorded.text
+    refused = project.pytest("--timetracer-record=new_episodes", ASK=f"{one};{two}")
+    assert refused.all("FAILED", 3), refused.text
+    assert "cannot go live half-way: record with `rewrite`" in refused.text
+    added = project.pytest("--timetracer-record=rewrite", ASK=f"{one};{two}")
+    assert added.all("PASSED", 3), added.text
+    postgres_server.stop()
+    try:
+        replayed = project.pytest("--timetracer-unused=error", CI="1", ASK=f"{one};{two}")
+    finally:
+        postgres_server.start()
+    assert replayed.all("PASSED", 3), replayed.text
+    assert _printed(replayed.text) == _printed(added.text)

@@ -17,7 +17,7 @@ from timetracer.engine.playing import Playing
 from timetracer.engine.recorder import LIVE, Passage, Recorder
 from timetracer.engine.recording import Recording
 from timetracer.engine.sessions import silenced
-from timetracer.errors import NoMatch
+from timetracer.errors import NoMatch, ReplayError
 from timetracer.plugin import Call, Exchange, Inbound, Open, Plugin, Send, Upload, Value, Visit
 
 
@@ -136,6 +136,9 @@ def _joined(old: list[Draw], fresh: list[Draw]) -> list[Draw]:
     return list(draws.values())
 
 
+_HALF_WAY = "  this connection was already used in replay and cannot go live half-way: record with `rewrite`"
+
+
 class Extender:
     """The side of a plugin in such a session: a miss is a reason to go live, unless on a stand-in that was used."""
 
@@ -163,12 +166,15 @@ class Extender:
                 return (yield from self.player.send(plugin, role, call, link))
             except NoMatch as miss:
                 if link.used:
-                    miss.add_note(
-                        "this connection was already used in replay and cannot go live half-way: record with `rewrite`"
-                    )
+                    if _HALF_WAY not in getattr(miss, "__notes__", ()):  # a driver's sends may be nested
+                        miss.add_note(_HALF_WAY)
                     raise
                 self._forgive(miss)
-            settle(plugin, call, role.link(call), link, stand_in=False)
+            try:
+                settle(plugin, call, role.link(call), link, stand_in=False)
+            except ReplayError as error:  # the library cannot leave a connection in this state
+                error.add_note(_HALF_WAY)
+                raise
         with silenced(frozenset({LIVE})):
             return (yield from self.recorder.send(plugin, role, call, link))
 
