@@ -1,4 +1,4 @@
-"""What arrives at a real collector: every span of both runs, our marks and counts, and payloads only where asked for."""
+"""What arrives at a real collector: all spans of both runs, our marks and counts, and payloads only where asked for."""
 
 from __future__ import annotations
 
