@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -39,12 +40,20 @@ def episode(path: Path, mode: str, **options: Any) -> Scope:
     if mode not in MODES:
         raise ConfigError("record", mode, f"one of {', '.join(MODES)}")
     if mode == "rewrite":
-        path.unlink(missing_ok=True)
+        _delete(path)
     if mode == "none" or (mode == "once" and path.exists()):
         return replay(path, **options) if path.exists() else unrecorded(path, **options)
     if mode == "new_episodes" and path.exists():
         return extend(path, **options)
     return renew(path, **options)
+
+
+def _delete(path: Path) -> None:
+    """Takes a cassette away, with the side files of its large bodies."""
+    stem = re.escape(re.sub(r"\.json(\.gz|\.zst)?$", "", path.name))
+    for each in path.parent.iterdir() if path.parent.is_dir() else ():
+        if each == path or re.fullmatch(stem + r"\.\w+\.body", each.name):
+            each.unlink(missing_ok=True)
 
 
 class unrecorded(replay):
