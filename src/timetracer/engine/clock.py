@@ -36,7 +36,7 @@ def _offset() -> int:
     session: Any = context.get_current().get(SESSION_KEY)
     if session is None:
         return 0
-    frame: FrameType | None = sys._getframe(3)  # time_machine's function, then the caller
+    frame: FrameType | None = sys._getframe(2)  # time_machine's function; then, past the loop, the caller
     while frame is not None and frame.f_globals.get("__name__", "").startswith("time_machine"):
         frame = frame.f_back
     if frame is None or frame.f_globals.get("__name__", "").startswith(_TRUE_TIME):
