@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -68,3 +69,120 @@ def test_a_live_connection_may_be_used_in_a_replay(tmp_path: Path) -> None:
         conn.commit()
     assert conn.execute("select x from t").fetchall() == [(1,), (2,)]
     conn.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    conn = sqlite3.connect(path, isolation_level=None)
+    conn.row_factory = sqlite3.Row
+    conn.execute("pragma foreign_keys = on")
+    conn.create_function("twice", 1, lambda n: n * 2)
+    return conn
+
+
+def _ask(conn: sqlite3.Connection) -> list[dict[str, object]]:
+    return [dict(row) for row in conn.execute("select twice(x) as y, 'z' as z from t")]
+
+
+def test_a_connection_made_in_replay_goes_live(tmp_path: Path) -> None:
+    """It opens the database that was asked for, with the functions and settings that it was given; and back again."""
+    path, cassette = tmp_path / "a.db", tmp_path / "c.json"
+    with closing(sqlite3.connect(path)) as conn:
+        conn.executescript("create table t (x); insert into t values (1)")
+    with timetracer.record(cassette), closing(_open(path)) as conn:
+        recorded = _ask(conn)
+    with closing(sqlite3.connect(path)) as conn:
+        conn.executescript("insert into t values (2)")
+    with timetracer.replay(cassette):
+        conn = _open(path)
+        cursor = conn.cursor()
+        assert _ask(conn) == recorded == [{"y": 2, "z": "z"}]
+    for _ in range(2):
+        assert [each["y"] for each in _ask(conn)] == [2, 4]
+        assert conn.execute("pragma foreign_keys").fetchone()[0] == 1
+        assert cursor.execute("select max(x) from t").fetchone()[0] == 2
+        with timetracer.replay(cassette):
+            conn.execute("pragma foreign_keys = on")
+            assert _ask(conn) == recorded
+    conn.close()
+
+
+def test_a_replay_leaves_a_live_database_alone(tmp_path: Path) -> None:
+    """A statement without columns runs nothing on the connection it is replayed on."""
+    cassette = tmp_path / "c.json"
+    with closing(sqlite3.connect(tmp_path / "a.db")) as conn:
+        with timetracer.record(cassette):
+            conn.execute("create table t (x)")
+        conn.execute("pragma user_version = 7")
+        with timetracer.replay(cassette):
+            conn.execute("create table t (x)")
+        assert conn.execute("pragma user_version").fetchone() == (7,)
+
+
+@pytest.mark.parametrize("made", ["live", "replayed"])
+def test_a_replayed_transaction_cannot_go_live(tmp_path: Path, made: str) -> None:
+    """What it began is not there; a rollback ends it."""
+    cassette, path = tmp_path / "c.json", tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as conn:
+        conn.execute("create table t (x)")
+        live = sqlite3.connect(path)
+        with timetracer.record(cassette):
+            conn = sqlite3.connect(path)
+            conn.execute("insert into t values (1)")
+            conn.close()
+    with timetracer.replay(cassette):
+        conn = sqlite3.connect(path) if made == "replayed" else live
+        conn.execute("insert into t values (1)")
+    for refused in (lambda: conn.execute("insert into t values (2)"), conn.commit):
+        with pytest.raises(timetracer.ReplayError, match="middle of a transaction"):
+            refused()
+    conn.rollback()
+    assert conn.execute("select x from t").fetchall() == []
+    conn.close()
+    live.close()
+
+
+def test_a_live_transaction_outlives_a_replay(tmp_path: Path) -> None:
+    """A test's cassette inside a transaction of its fixture."""
+    cassette = tmp_path / "c.json"
+    with closing(sqlite3.connect(tmp_path / "a.db")) as conn:
+        conn.execute("create table t (x)")
+        for run in (timetracer.record, timetracer.replay):
+            conn.execute("insert into t values (1)")
+            with run(cassette):
+                conn.execute("savepoint one")
+                conn.execute("insert into t values (2)")
+                assert conn.execute("select x from t").fetchall() == [(1,), (2,)]
+                conn.execute("release one")
+                assert conn.in_transaction
+            found = conn.execute("select x from t").fetchall()
+            assert found == ([(1,), (2,)] if run is timetracer.record else [(1,)])
+            conn.rollback()
+
+
+def test_live_and_replayed_calls_share_a_connection(tmp_path: Path) -> None:
+    """Two threads on one connection, one live and one replayed, never get each other's answers."""
+    cassette = tmp_path / "c.json"
+    conn = sqlite3.connect(tmp_path / "a.db", check_same_thread=False, isolation_level=None)
+    conn.execute("create table t (x)")
+    with timetracer.record(cassette):
+        recorded = conn.execute("select count(*) + 100, 'r' from t").fetchall()
+    seen: dict[str, list[object]] = {"live": [], "replayed": []}
+
+    def live() -> None:
+        for n in range(200):
+            conn.execute("insert into t values (?)", (n,))
+            seen["live"].append(conn.execute("select count(*) from t").fetchone())
+
+    def replayed() -> None:
+        for _ in range(200):
+            with timetracer.replay(cassette):
+                seen["replayed"].append(conn.execute("select count(*) + 100, 'r' from t").fetchall())
+
+    threads = [threading.Thread(target=each) for each in (live, replayed)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    conn.close()
+    assert seen["live"] == [(n + 1,) for n in range(200)]
+    assert seen["replayed"] == [recorded] * 200

@@ -46,12 +46,13 @@ _MARKS = re.compile(
     re.VERBOSE,
 )
 _WORD = re.compile(r"[A-Za-z]+")
-_CACHED_LENGTH = 8192
+CACHED_LENGTH = 8192
+"""Longer statements are analysed each time."""
 
 
 def canonical(sql: str) -> str:
     """Returns the statement without comments, with single blanks and with generated names made equal."""
-    return _canonical_cached(sql) if len(sql) <= _CACHED_LENGTH else _canonical(sql)
+    return _canonical_cached(sql) if len(sql) <= CACHED_LENGTH else _canonical(sql)
 
 
 def verb(sql: str) -> str:

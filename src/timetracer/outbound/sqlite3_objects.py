@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
-from timetracer.errors import UnsupportedError
+from timetracer.errors import ReplayError
 from timetracer.plugin import Sink, Value
 
 _Maker = Callable[[Any, tuple[Any, ...]], Any]
@@ -41,9 +42,8 @@ class Cursor(sqlite3.Cursor):
 
     def _fresh(self, run: Callable[..., Any], args: tuple[Any, ...]) -> Cursor:
         self.leave()
-        self.connection.forget()
-        if self.connection.nowhere:
-            raise UnsupportedError("this sqlite3 connection was made where no database is reached: open a new one")
+        if args and isinstance(args[0], str):  # else sqlite3 refuses it
+            self.connection.go_home()
         run(*args)
         return self
 
@@ -58,21 +58,24 @@ class Cursor(sqlite3.Cursor):
         self._noted = sink
 
     def give(self, told: Mapping[str, Any], rows: Iterator[Value]) -> None:
-        """Takes rows and counts from elsewhere; a real statement without rows makes the description genuine."""
+        """Takes rows and counts from elsewhere.
+
+        A statement without rows, which reads no table, makes the description genuine: `sqlite3.Row` reads it in C.
+        """
         self.leave()
-        names = told["columns"]
-        columns = ", ".join('NULL AS "{}"'.format(name.replace('"', '""')) for name in names or ())
-        sqlite3.Cursor.execute(self, f"SELECT {columns} WHERE 0" if columns else "PRAGMA user_version = 0")
+        columns = ", ".join('NULL AS "{}"'.format(name.replace('"', '""')) for name in told["columns"] or ())
+        if columns:
+            sqlite3.Cursor.execute(self, f"SELECT {columns} WHERE 0")
         self._told, self._given = told, rows
 
     def __next__(self) -> Any:
-        if self._noted is None and self._given is None:
-            row = super().__next__()
-            return row if self._maker is None else self._maker(self, row)
-        row = next(self._rows(), _END)
+        if self._given is not None:
+            row: Any = next(self._given, _END)
+        else:
+            row = super().__next__() if self._noted is None else self._noted_row()
         if row is _END:
             raise StopIteration
-        return row
+        return row if self._maker is None else self._maker(self, row)
 
     def __iter__(self) -> Cursor:
         return self
@@ -82,14 +85,17 @@ class Cursor(sqlite3.Cursor):
         return next(self, None)
 
     def fetchmany(self, size: int | None = None) -> list[Any]:
-        """Returns at most `size` rows."""
-        return list(islice(self._rows(), self.arraysize if size is None else size))
+        """Returns at most `size` rows; all of them if that is 0, as C has it."""
+        size = self.arraysize if size is None else size
+        if self._given is not None:
+            return self._made(list(islice(self._given, size if size > 0 else None)))
+        return self._made(self._noted_rows(partial(super().fetchmany, size), size))
 
     def fetchall(self) -> list[Any]:
         """Returns the rows that are left."""
-        if self._noted is None and self._given is None and self._maker is None:
-            return super().fetchall()
-        return list(self._rows())
+        if self._given is not None:
+            return self._made(list(self._given))
+        return self._made(self._noted_rows(super().fetchall, 0))
 
     def close(self) -> None:
         """Closes the cursor."""
@@ -100,27 +106,37 @@ class Cursor(sqlite3.Cursor):
         if self._noted is not None:
             self._noted.finish("partial")
 
-    def _rows(self) -> Iterator[Any]:
-        rows = self._live() if self._given is None else self._given
+    def _made(self, rows: list[Any]) -> list[Any]:
         maker = self._maker
-        return rows if maker is None else (maker(self, row) for row in rows)
+        return rows if maker is None else [maker(self, row) for row in rows]
 
-    def _live(self) -> Iterator[Any]:
-        fetch, noted = super().__next__, self._noted
-        while True:
-            try:
-                row = fetch()
-            except StopIteration:
-                if noted is not None:
-                    noted.finish()
-                return
-            except sqlite3.Error as error:
-                if noted is not None:
-                    noted.finish("error", error)
-                raise
-            if noted is not None:
-                noted.feed(row)
-            yield row
+    def _noted_row(self) -> Any:
+        noted = self._noted
+        assert noted is not None
+        try:
+            row = super().__next__()
+        except StopIteration:
+            noted.finish()
+            return _END
+        except Exception as error:
+            noted.finish("error", error)
+            raise
+        noted.feed(row)
+        return row
+
+    def _noted_rows(self, fetch: Callable[[], list[Any]], size: int) -> list[Any]:
+        noted = self._noted
+        if noted is None:
+            return fetch()
+        try:
+            rows = fetch()
+        except Exception as error:
+            noted.finish("error", error)
+            raise
+        noted.feed_all(rows)
+        if size <= 0 or len(rows) < size:
+            noted.finish()
+        return rows
 
     @property
     def row_factory(self) -> Any:
@@ -151,13 +167,74 @@ class Connection(sqlite3.Connection):
     """A connection that makes such cursors, and may be told its state."""
 
     database_name = ""
-    nowhere = False  # there is no database behind it
+    _nowhere: Nowhere | None = None  # there is no database behind it
     _told: Mapping[str, Any] | None = None
 
     def __init__(self, database: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(database, *args, **kwargs)
-        self.nowhere = isinstance(database, Nowhere)
+        self._nowhere = database if isinstance(database, Nowhere) else None
         self.database_name = database.asked if isinstance(database, Nowhere) else name_of(database)
+
+    def go_home(self) -> None:
+        """Opens the database that was asked for, in place, where there is none behind this; forgets what was told.
+
+        Raises:
+            ReplayError: a transaction was begun, and it is not there.
+            sqlite3.Error: the database cannot be opened.
+        """
+        if self.told_in_transaction:
+            raise ReplayError(
+                "sqlite3: this connection is in the middle of a transaction and cannot pass between live and replayed "
+                "calls half-way: commit or roll back first, or record with `rewrite`",
+                reason="wrong order",
+            )
+        self.forget()
+        nowhere = self._nowhere
+        if nowhere is None:
+            return
+        kept, attributes = [(name, getattr(self, name)) for name in _KEPT], {**self.__dict__}
+        try:
+            sqlite3.Connection.__init__(self, *nowhere.args, **nowhere.kwargs)
+            attributes["_nowhere"] = None
+        except sqlite3.Error:
+            sqlite3.Connection.__init__(self, ":memory:")
+            raise
+        finally:
+            self.__dict__.update(attributes)  # made anew, C clears all
+            for name, value in kept:
+                setattr(self, name, value)
+        for setting in nowhere.settings:
+            setting()
+
+    def _set(self, real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Sets something up; once more where the database is opened later."""
+        if self._nowhere is not None:
+            self._nowhere.settings.append(partial(real, *args, **kwargs))
+        return real(*args, **kwargs)
+
+    def set_pragma(self, statement: str) -> None:
+        """Notes a setting that was told, for a database that is opened later."""
+        if self._nowhere is not None:
+            self._nowhere.settings.append(partial(self._run, statement))
+
+    def _run(self, statement: str) -> None:
+        sqlite3.Connection.cursor(self).execute(statement).close()
+
+    def create_function(self, *args: Any, **kwargs: Any) -> None:
+        """Defines a function."""
+        self._set(super().create_function, *args, **kwargs)
+
+    def create_aggregate(self, *args: Any, **kwargs: Any) -> None:
+        """Defines an aggregate."""
+        self._set(super().create_aggregate, *args, **kwargs)
+
+    def create_window_function(self, *args: Any, **kwargs: Any) -> None:
+        """Defines a window function."""
+        self._set(super().create_window_function, *args, **kwargs)
+
+    def create_collation(self, *args: Any, **kwargs: Any) -> None:
+        """Defines a collation."""
+        self._set(super().create_collation, *args, **kwargs)
 
     def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
         """Returns a new cursor of the app's class."""
@@ -185,7 +262,7 @@ class Connection(sqlite3.Connection):
 
     def commit(self) -> None:
         """Commits."""
-        self.forget()
+        self.go_home()
         super().commit()
 
     def rollback(self) -> None:
@@ -210,18 +287,22 @@ class Connection(sqlite3.Connection):
 
     def backup(self, *args: Any, **kwargs: Any) -> None:
         """Copies the database."""
+        self.go_home()
         super().backup(*args, **kwargs)
 
     def blobopen(self, *args: Any, **kwargs: Any) -> Any:
         """Opens a blob."""
+        self.go_home()
         return super().blobopen(*args, **kwargs)
 
     def serialize(self, *args: Any, **kwargs: Any) -> bytes:
         """Returns the database as bytes."""
+        self.go_home()
         return super().serialize(*args, **kwargs)
 
     def deserialize(self, *args: Any, **kwargs: Any) -> None:
         """Replaces the database."""
+        self.go_home()
         super().deserialize(*args, **kwargs)
 
     def tell(self, told: Mapping[str, Any]) -> None:
@@ -235,6 +316,11 @@ class Connection(sqlite3.Connection):
     def state(self) -> dict[str, Any]:
         """Returns what an app can see of the connection after a statement."""
         return {"in_transaction": self.in_transaction, "total_changes": self.total_changes}
+
+    @property
+    def told_in_transaction(self) -> bool:
+        """Whether a transaction is open of which SQLite knows nothing."""
+        return self._told is not None and bool(self._told["in_transaction"]) and not super().in_transaction
 
     @property
     def in_transaction(self) -> bool:
@@ -260,12 +346,22 @@ class Connection(sqlite3.Connection):
 
 
 class Nowhere(str):
-    """A database in memory that stands for the one that was asked for."""
+    """A database in memory that stands for the one that was asked for.
+
+    Attributes:
+        asked: the name of that one.
+        args, kwargs: how to open it.
+        settings: what to do again then.
+    """
 
     asked: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    settings: list[Callable[[], Any]]
 
 
 _END = object()
+_KEPT = ("row_factory", "text_factory", "isolation_level")
 _mixes: dict[tuple[type, type], type] = {}
 
 
