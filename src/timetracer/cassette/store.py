@@ -142,25 +142,11 @@ def _write(file: Path, data: bytes, path: Path, transform: Transform | None) -> 
         with open(descriptor, "wb") as out:
             out.write(data)
             out.flush()
-            os.fsync(out.fileno())
+            os.fsync(out.fileno())  # of the file alone: a crash may lose a new cassette, and never shows half of one
         os.replace(draft, file)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    if file == path:  # last, and for its side files as well: they are in the same folder
-        _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the rename itself survive a crash, where the file system can do that. The file is in place either way."""
-    if os.name != "posix":
-        return
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _compress(data: bytes, path: Path) -> bytes:
