@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from datetime import date
 from pathlib import Path
@@ -40,7 +41,8 @@ class Pipeline:
 
     def take(self, session: Recording) -> None:
         """Takes over a finished session; returns at once."""
-        self.writer.put(session, session.size(), counted=session.counted())
+        with guard("handing a session over"):
+            self.writer.put(session, session.size(), counted=session.counted())
 
     def _dropped(self, size: int) -> None:
         MEASURES.dropped_cassettes += 1
@@ -71,16 +73,10 @@ class Pipeline:
         Raises:
             CassetteError: the file cannot be written.
         """
-        cassette = session.cassette()
-        if session.path is not None:
-            path = Path(session.path)
-        else:
-            path = store.cassette_path(Path(self.config.cassette_dir), cassette, compression=self.config.compression)
-        self.save(cassette, path)
-        return path
+        return self.save(session.cassette(), Path(session.path) if session.path is not None else None)
 
-    def save(self, cassette: Cassette, path: Path) -> None:
-        """Writes a cassette, its secrets dealt with.
+    def save(self, cassette: Cassette, path: Path | None = None) -> Path:
+        """Writes a cassette, its secrets dealt with, and returns where to; without a path it is named by what it holds.
 
         Raises:
             CassetteError: the file cannot be written.
@@ -97,6 +93,9 @@ class Pipeline:
             elif is_large and body.raw is None:
                 body.raw = bodies.changed(bodies.unpack(body, recoding=False), hidden.body)
         del cassette, apart
+        if path is None:
+            folder, compression = Path(self.config.cassette_dir), self.config.compression
+            path = store.cassette_path(folder, hidden.cassette, compression=compression, shown=hidden.text)
 
         def dump(written: Cassette) -> bytes:
             return hidden.everywhere(format.dump(written))
