@@ -10,6 +10,7 @@ from pathlib import Path
 from timetracer import telemetry
 from timetracer.cassette import bodies, coded, format, store
 from timetracer.cassette.model import Body, Cassette
+from timetracer.cassette.redaction import Redacted
 from timetracer.cassette.writer import Writer
 from timetracer.config import TraceConfig
 from timetracer.engine.cards import Card
@@ -93,6 +94,7 @@ class Pipeline:
             elif is_large and body.raw is None:
                 body.raw = bodies.changed(bodies.unpack(body, recoding=False), hidden.body)
         del cassette, apart
+        _sign(hidden)
         if path is None:
             folder, compression = Path(self.config.cassette_dir), self.config.compression
             path = store.cassette_path(folder, hidden.cassette, compression=compression, shown=hidden.text)
@@ -104,6 +106,14 @@ class Pipeline:
         MEASURES.cassettes += 1
         if self.config.export_payloads:
             telemetry.export_exchanges(store.read_cassette(path, transform=self.secrets.opened, side_files=False))
+
+
+def _sign(hidden: Redacted) -> None:
+    """Writes the hash of each request's body into its signature: of what is written, so that none tells a secret."""
+    for event in hidden.cassette.events:
+        if event.request.body is not None:
+            sent = b"".join(bodies.unpack(event.request.body, recoding=False))
+            event.signature.body_hash = hashlib.sha256(hidden.body(sent)).hexdigest()
 
 
 def read_card(path: Path, config: TraceConfig) -> Card:
