@@ -106,6 +106,7 @@ class Pipeline:
         MEASURES.cassettes += 1
         if self.config.export_payloads:
             telemetry.export_exchanges(store.read_cassette(path, transform=self.secrets.opened, side_files=False))
+        return path
 
 
 def _sign(hidden: Redacted) -> None:
