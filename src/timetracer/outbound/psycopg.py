@@ -114,9 +114,21 @@ def _request(pgconn: Any, raw: bytes, params: Value) -> Request:
     )
 
 
+_REFUSED = {
+    "error": {
+        "severity": "ERROR",
+        "severity_nonlocalized": "ERROR",
+        "sqlstate": "25P02",
+        "message_primary": "current transaction is aborted, commands ignored until end of transaction block",
+    }
+}
+
+
 def _of_cache(pgconn: Any, method: str, text: str) -> Request:
-    answer = {"status": method if method == "DEALLOCATE ALL" else ""}
+    answer: Value = {"status": method if method == "DEALLOCATE ALL" else ""}
     fields = sql.statement(text, None)
+    if pgconn.transaction_status == pq.TransactionStatus.INERROR:  # here all is refused
+        fields, answer = {**fields, "refused": True}, _REFUSED
     return Request(
         type="db.query", method=method, target=results.database(pgconn), fields=fields, shared=True, courtesy=(answer,)
     )

@@ -53,6 +53,7 @@ def _file(call: Call) -> Request:
 def _request(cursor: Cursor, text: str, params: Value, **more: Value) -> Request | None:
     if not issubclass(type(text), str):
         return None  # sqlite3 refuses it
+    cursor.script = more.get("call") == "executescript"
     text, verb, shared, courtesy = _looked_at(text) if len(text) <= sql.CACHED_LENGTH else _look_at(text)
     return Request(
         type="db.query",
@@ -158,8 +159,8 @@ def _parameter(value: Any) -> Value:
 def _ending(method: str) -> Callable[[Call], Request | None]:
     def describe(call: Call) -> Request | None:
         connection: Connection = call.owner
-        if not connection.in_transaction:
-            return None
+        if not connection.in_transaction and not connection.stands_in:
+            return None  # nothing is asked of SQLite
         told = {"in_transaction": False}
         fields = sql.statement(method, None)
         return Request(type="db.query", method=method, target=connection.database_name, fields=fields, courtesy=(told,))
@@ -244,9 +245,12 @@ def _decode_error(call: Call, error: Any) -> BaseException:
     assert isinstance(error, BaseException)
     if isinstance(call.owner, Cursor):
         connection = call.owner.connection
-        call.owner.leave()
-        began = connection.isolation_level is not None and sql.verb(str(call.arg(0, "sql"))) in _BEGINNING
-        connection.tell({"in_transaction": True} if began else {})
+        call.owner.fail()
+        if call.owner.script:  # what was open is committed first
+            connection.tell({"in_transaction": False})
+        else:
+            began = connection.isolation_level is not None and sql.verb(str(call.arg(0, "sql"))) in _BEGINNING
+            connection.tell({"in_transaction": True} if began else {})
     return error
 
 

@@ -26,6 +26,7 @@ class Cursor(sqlite3.Cursor):
     _given: Iterator[Value] | None = None
     _told: Mapping[str, Any] | None = None
     _maker: _Maker | None = None
+    script = False  # the last call was `executescript`
     connection: Connection
 
     def execute(self, *args: Any) -> Cursor:
@@ -67,6 +68,12 @@ class Cursor(sqlite3.Cursor):
         if columns:
             sqlite3.Cursor.execute(self, f"SELECT {columns} WHERE 0")
         self._told, self._given = told, rows
+
+    def fail(self) -> None:
+        """Takes it from elsewhere that a statement failed: only the id of the row inserted last stays."""
+        last = self.lastrowid
+        self.leave()
+        self._told, self._given = {"columns": None, "rowcount": -1, "lastrowid": last}, iter(())
 
     def __next__(self) -> Any:
         if self._given is not None:
@@ -316,6 +323,11 @@ class Connection(sqlite3.Connection):
     def state(self) -> dict[str, Any]:
         """Returns what an app can see of the connection after a statement."""
         return {"in_transaction": self.in_transaction, "total_changes": self.total_changes}
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether it says what it was told, or has no database behind it."""
+        return self._told is not None or self._nowhere is not None
 
     @property
     def told_in_transaction(self) -> bool:
