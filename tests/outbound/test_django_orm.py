@@ -10,26 +10,30 @@ import pytest
 from tests.outbound.suite import Suite, Variant
 from tests.services import private_folder, start_postgres
 
-SUITE = Suite("tests.outbound.steps.django_orm")
+SUITES = pytest.mark.parametrize("steps", ["django_orm", "django_testing"])
 PLAIN = Variant(False, False)
 
 
-def test_on_sqlite_replay_equals_live(tmp_path: Path) -> None:
-    """Migrations, transactions and queries on SQLite come out the same with the file gone."""
+@SUITES
+def test_on_sqlite_replay_equals_live(steps: str, tmp_path: Path) -> None:
+    """Migrations, transactions, queries and test cases on SQLite come out the same with the file gone."""
+    suite = Suite(f"tests.outbound.steps.{steps}")
     (tmp_path / "db").mkdir()
-    recording = SUITE.record(tmp_path, {"sqlite": str(tmp_path / "db" / "app.db")}, instrumented=False)
+    recording = suite.record(tmp_path, {"sqlite": str(tmp_path / "db" / "app.db")}, instrumented=False)
     shutil.rmtree(tmp_path / "db")
-    SUITE.check({False: recording}, PLAIN)
+    suite.check({False: recording}, PLAIN)
 
 
-def test_on_postgres_replay_equals_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Migrations, transactions and queries on PostgreSQL come out the same with the server gone."""
+@SUITES
+def test_on_postgres_replay_equals_live(steps: str, tmp_path: Path) -> None:
+    """Migrations, transactions, queries and test cases on PostgreSQL come out the same with the server gone."""
+    suite = Suite(f"tests.outbound.steps.{steps}")
     folder = private_folder()
     folder.chmod(0o711)
     server = start_postgres(folder)
     try:
-        recording = SUITE.record(tmp_path, {"postgres": server.dsn}, instrumented=False)
+        recording = suite.record(tmp_path, {"postgres": server.dsn}, instrumented=False)
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    SUITE.check({False: recording}, PLAIN)
+    suite.check({False: recording}, PLAIN)

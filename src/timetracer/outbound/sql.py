@@ -38,6 +38,7 @@ _STEERING = {
 # ORMs draw these from sets, whose order differs from process to process; it means nothing to the database.
 _LITERAL = r"(?:'(?:[^']|'')*'|-?\d+(?:\.\d+)?)"
 _LITERALS = re.compile(rf"(?<= IN \(){_LITERAL}(?:, ?{_LITERAL})+(?=\))")
+_TRUNCATED = re.compile(r'(?<= )"[^"]+"(?:, "[^"]+")+')
 _ONE_LITERAL = re.compile(_LITERAL)
 _MARKS = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*"
@@ -107,7 +108,9 @@ def _lists(sql: str) -> tuple[tuple[int, ...], ...]:
 
 def _canonical(sql: str) -> str:
     text = _TOKENS.sub(_folded, sql).strip().rstrip("; ")
-    return _LITERALS.sub(_sorted, text) if " IN (" in text else text
+    if " IN (" in text:
+        return _LITERALS.sub(_sorted, text)
+    return _TRUNCATED.sub(_sorted_names, text) if text[:9].upper() == "TRUNCATE " else text
 
 
 _canonical_cached: Callable[[str], str] = lru_cache(maxsize=2048)(_canonical)
@@ -115,6 +118,10 @@ _canonical_cached: Callable[[str], str] = lru_cache(maxsize=2048)(_canonical)
 
 def _sorted(found: re.Match[str]) -> str:
     return ", ".join(sorted(_ONE_LITERAL.findall(found[0])))
+
+
+def _sorted_names(found: re.Match[str]) -> str:
+    return ", ".join(sorted(found[0].split(", ")))
 
 
 def _folded(found: re.Match[str]) -> str:

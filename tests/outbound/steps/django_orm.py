@@ -5,28 +5,12 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import decimal
-import os
-from typing import Any
 
 import django
 from django.conf import settings
 
-from tests.outbound.steps import Steps, address
-
-
-def database() -> dict[str, Any]:
-    """Returns Django's settings of the database that this run is about."""
-    if "STEPS_POSTGRES" not in os.environ:
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": address("sqlite")}
-    dsn = dict(part.split("=", 1) for part in address("postgres").split())
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": dsn["dbname"],
-        "USER": dsn["user"],
-        "HOST": dsn["host"],
-        "PORT": dsn["port"],
-    }
-
+from tests.outbound.steps import Steps
+from tests.outbound.steps.django_database import database
 
 settings.configure(
     DATABASES={"default": database()},
