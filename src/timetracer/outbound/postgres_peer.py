@@ -52,9 +52,11 @@ class Peer:
 
     Attributes:
         home: whatever its maker keeps of the server that it stands for.
+        refusing: a statement of the pipeline failed, so all others are skipped up to its end.
     """
 
     home: Any = None
+    refusing = False
     _numbers = count(1)
     _open: ClassVar[dict[int, Peer]] = {}
 
@@ -79,8 +81,11 @@ class Peer:
         peer = cls._open.get(number)
         return peer if peer is not None and pgconn.host == peer.folder.encode() else None
 
-    def feed(self, results: Sequence[Result]) -> None:
-        """Takes the results of the next statement that will come."""
+    def feed(self, results: Sequence[Result], *, in_pipeline: bool = False) -> None:
+        """Takes the results of the next statement that will come; nothing for one that will be skipped."""
+        if self.refusing:
+            return
+        self.refusing = in_pipeline and any("error" in each for each in results)
         self._conversation.answers.append(results)
 
     def push(self, results: Sequence[Result]) -> None:

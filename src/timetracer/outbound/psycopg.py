@@ -110,8 +110,25 @@ def _request(pgconn: Any, raw: bytes, params: Value) -> Request:
         target=results.database(pgconn),
         fields=sql.statement(text, params),
         shared=text in _PREAMBLE or any(each in text for each in _OF_CONNECTIONS),
-        courtesy=({"status": tag},) if tag else (),
+        courtesy=({"status": tag},) if tag else _skipped(pgconn),
     )
+
+
+def _skipped(pgconn: Any) -> tuple[Value, ...]:
+    """Returns the answer to a statement that follows a failed one in a pipeline.
+
+    How many psycopg sends before it knows differs from run to run.
+    """
+    peer = Peer.of(pgconn) if pgconn.pipeline_status != pq.PipelineStatus.OFF else None
+    return ({"aborted": True},) if peer is not None and peer.refusing else ()
+
+
+def _at_pipeline_end(call: Call) -> Call:
+    pgconn = call.owner.pgconn
+    peer = Peer.of(pgconn) if pgconn.status == pq.ConnStatus.OK else None
+    if peer is not None:
+        peer.refusing = False
+    return call
 
 
 _REFUSED = {
@@ -212,7 +229,7 @@ def _answered(link: Callable[[Call], Any], *, running: bool = False) -> Callable
             if running:
                 peer.push(given)
             else:
-                peer.feed(given)
+                peer.feed(given, in_pipeline=pgconn.pipeline_status != pq.PipelineStatus.OFF)
 
     return feed
 
@@ -326,6 +343,7 @@ PLUGIN = Plugin(
         _takes(f"{_Cursor.__module__}:fetch", _kept_result),
         _takes(f"{_Copy.__module__}:copy_from", _kept_copy, idle=lambda found: isinstance(found, pq.PGresult)),
         _takes("psycopg.generators:_fetch_many", _kept_results),  # how a COPY ended
+        Patch(f"{_Pipeline.__module__}:{_Pipeline.__name__}._enqueue_sync", prepare=_at_pipeline_end),
         _takes(f"{_Pipeline.__module__}:{_Pipeline.__name__}._process_results", _kept_pipelined, _pipelined),
     ),
 )  # fmt: skip

@@ -53,7 +53,7 @@ def _file(call: Call) -> Request:
 def _request(cursor: Cursor, text: str, params: Value, **more: Value) -> Request | None:
     if not issubclass(type(text), str):
         return None  # sqlite3 refuses it
-    cursor.script = more.get("call") == "executescript"
+    cursor.kind = more.get("call", "execute")
     text, verb, shared, courtesy = _looked_at(text) if len(text) <= sql.CACHED_LENGTH else _look_at(text)
     return Request(
         type="db.query",
@@ -159,7 +159,7 @@ def _parameter(value: Any) -> Value:
 def _ending(method: str) -> Callable[[Call], Request | None]:
     def describe(call: Call) -> Request | None:
         connection: Connection = call.owner
-        if not connection.in_transaction and not connection.stands_in:
+        if not connection.in_transaction and not _in_transaction(connection):
             return None  # nothing is asked of SQLite
         told = {"in_transaction": False}
         fields = sql.statement(method, None)
@@ -241,17 +241,23 @@ def _refuse(call: Call, result: Any, capture: Capture) -> Any:
     raise UnsupportedError("sqlite3: backup(), blobopen() and deserialize() cannot be recorded: use SQL statements")
 
 
+def _encode_error(call: Call, error: BaseException) -> Value:
+    """Returns the error; what failed half-way left changes, which are told with it."""
+    cursor = call.owner
+    halfway = isinstance(cursor, Cursor) and cursor.kind != "execute"
+    return {"error": error, **cursor.connection.state()} if halfway else error
+
+
 def _decode_error(call: Call, error: Any) -> BaseException:
-    assert isinstance(error, BaseException)
+    told = error if isinstance(error, dict) else {"error": error}
     if isinstance(call.owner, Cursor):
         connection = call.owner.connection
         call.owner.fail()
-        if call.owner.script:  # what was open is committed first
-            connection.tell({"in_transaction": False})
-        else:
-            began = connection.isolation_level is not None and sql.verb(str(call.arg(0, "sql"))) in _BEGINNING
-            connection.tell({"in_transaction": True} if began else {})
-    return error
+        began = connection.isolation_level is not None and sql.verb(str(call.arg(0, "sql"))) in _BEGINNING
+        connection.tell({"in_transaction": True} if began else {})
+        _tell(connection, told)
+    raised: BaseException = told["error"]
+    return raised
 
 
 # Before these sqlite3 begins a transaction by itself, also if they fail then.
@@ -270,6 +276,7 @@ PLUGIN = Plugin(
     name="sqlite3",
     kind="db",
     library="python>=3.11",
+    encode_error=_encode_error,
     decode_error=_decode_error,
     patches=(
         Patch("sqlite3:connect", _OPEN, prepare=_with_our_classes),

@@ -26,7 +26,7 @@ class Cursor(sqlite3.Cursor):
     _given: Iterator[Value] | None = None
     _told: Mapping[str, Any] | None = None
     _maker: _Maker | None = None
-    script = False  # the last call was `executescript`
+    kind = "execute"  # or `executemany`, `executescript`: what was called last
     connection: Connection
 
     def execute(self, *args: Any) -> Cursor:
@@ -189,12 +189,7 @@ class Connection(sqlite3.Connection):
             ReplayError: a transaction was begun, and it is not there.
             sqlite3.Error: the database cannot be opened.
         """
-        if self.told_in_transaction:
-            raise ReplayError(
-                "sqlite3: this connection is in the middle of a transaction and cannot pass between live and replayed "
-                "calls half-way: commit or roll back first, or record with `rewrite`",
-                reason="wrong order",
-            )
+        self._refuse_half_way()
         self.forget()
         nowhere = self._nowhere
         if nowhere is None:
@@ -212,6 +207,14 @@ class Connection(sqlite3.Connection):
                 setattr(self, name, value)
         for setting in nowhere.settings:
             setting()
+
+    def _refuse_half_way(self) -> None:
+        if self.told_in_transaction:
+            raise ReplayError(
+                "sqlite3: this connection is in the middle of a transaction and cannot pass between live and replayed "
+                "calls half-way: commit or roll back first, or record with `rewrite`",
+                reason="wrong order",
+            )
 
     def _set(self, real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Sets something up; once more where the database is opened later."""
@@ -269,12 +272,13 @@ class Connection(sqlite3.Connection):
 
     def commit(self) -> None:
         """Commits."""
-        self.go_home()
+        self._refuse_half_way()
         super().commit()
 
     def rollback(self) -> None:
         """Rolls back."""
-        self.forget()
+        if self._told is not None:
+            self.tell({"in_transaction": False})
         super().rollback()
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
@@ -323,11 +327,6 @@ class Connection(sqlite3.Connection):
     def state(self) -> dict[str, Any]:
         """Returns what an app can see of the connection after a statement."""
         return {"in_transaction": self.in_transaction, "total_changes": self.total_changes}
-
-    @property
-    def stands_in(self) -> bool:
-        """Whether it says what it was told, or has no database behind it."""
-        return self._told is not None or self._nowhere is not None
 
     @property
     def told_in_transaction(self) -> bool:
