@@ -20,10 +20,12 @@ Round = Mapping[str, float]
 
 
 def surroundings(**more: str) -> dict[str, str]:
-    """Returns the environment of a measured process: nothing of our own telemetry or proxies."""
-    kept = {
-        k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "TIMETRACER_")) and "proxy" not in k.lower()
-    }
+    """Returns the environment of a measured process: nothing of our own telemetry or proxies.
+
+    Bytecode is kept, as pip keeps it of what it installs: compiling our modules at every start took 70 ms.
+    """
+    left = ("OTEL_", "TIMETRACER_", "PYTHONDONTWRITEBYTECODE")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(left) and "proxy" not in k.lower()}
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     return {**kept, "PYTHONPATH": path, "PYTHONHASHSEED": "0", **more}
 

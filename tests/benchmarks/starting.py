@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.benchmarks.contest import surroundings
 from tests.benchmarks.figures import Effort, Figure
@@ -18,9 +19,8 @@ _QUIET = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "OTEL
 _LAUNCHED = """
 from opentelemetry.instrumentation.auto_instrumentation import initialize
 initialize()
-import httpx
 """
-"""What `opentelemetry-instrument` has a process do, from its `sitecustomize`."""
+"""What `opentelemetry-instrument` has a process do, from its `sitecustomize`: before any code of the app."""
 
 _WITHOUT = """
 from opentelemetry.util import _importlib_metadata as metadata
@@ -47,16 +47,23 @@ def _run(program: str, more: Mapping[str, str]) -> _Run:
     return _Run(time.perf_counter() - began, used.ru_utime + used.ru_stime)
 
 
+def _launched(folder: Path, first: str) -> Mapping[str, str]:
+    """Returns the environment of a launched process, which does `first` before anything else."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(first + _LAUNCHED)
+    return {**_QUIET, "PYTHONPATH": os.pathsep.join([str(folder), surroundings()["PYTHONPATH"]])}
+
+
 def start(effort: Effort) -> Iterator[Figure]:
     """The import alone, and a start as under `opentelemetry-instrument` with and without us, in turns."""
     sides: dict[str, list[_Run]] = {"import": [], "nothing": [], "with": [], "without": []}
     with tempfile.TemporaryDirectory(prefix="timetracer-bench-") as folder:
-        recording = {**_QUIET, "TIMETRACER_MODE": "record", "TIMETRACER_CASSETTE_DIR": folder}
+        ours = {"TIMETRACER_MODE": "record", "TIMETRACER_CASSETTE_DIR": folder}
         for _ in range(effort.rounds + 1):
             sides["nothing"].append(_run("pass", {}))
             sides["import"].append(_run("import timetracer", {}))
-            sides["without"].append(_run(_WITHOUT + _LAUNCHED, _QUIET))
-            sides["with"].append(_run(_LAUNCHED, recording))
+            sides["without"].append(_run("import httpx", _launched(Path(folder, "without"), _WITHOUT)))
+            sides["with"].append(_run("import httpx", {**_launched(Path(folder, "with"), ""), **ours}))
 
     def more(side: str, base: str, part: str) -> float:
         pairs = zip(sides[side][1:], sides[base][1:], strict=True)
