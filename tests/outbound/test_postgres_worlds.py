@@ -243,3 +243,51 @@ def test_async_connections_pass_between_worlds(dsn: str, tmp_path: Path) -> None
             assert again == [recorded] * 20
 
     asyncio.run(main())
+
+
+def test_notices_come_again(dsn: str, tmp_path: Path) -> None:
+    """With the statement that they came with, an error's too."""
+
+    def work() -> list[object]:
+        seen: list[object] = []
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            conn.add_notice_handler(lambda diag: seen.append([diag.severity, diag.message_primary]))
+            conn.execute("do $$ begin raise notice 'one'; raise warning 'two'; end $$")
+            seen.append(conn.execute("select 1").fetchone())
+            with pytest.raises(psycopg.errors.RaiseException):
+                conn.execute("do $$ begin raise notice 'three'; raise exception 'four'; end $$")
+        return seen
+
+    with timetracer.record(tmp_path / "c.json"):
+        recorded = work()
+    assert len(recorded) == 4
+    with timetracer.replay(tmp_path / "c.json"):
+        assert work() == recorded
+
+
+def test_notifications_are_refused(dsn: str, tmp_path: Path) -> None:
+    """They work while recording, and the replay says that they could not be kept."""
+    with timetracer.record(tmp_path / "c.json"), psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("listen x")
+        conn.execute("notify x, 'payload'")
+        assert [each.payload for each in conn.notifies(timeout=5, stop_after=1)] == ["payload"]
+    found = pytest.raises(ReplayError, match="not recorded in full")
+    with found, timetracer.replay(tmp_path / "c.json"), psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("listen x")
+        conn.execute("notify x, 'payload'")
+        list(conn.notifies(timeout=5, stop_after=1))
+
+
+def test_a_cleared_result_is_refused(dsn: str, tmp_path: Path) -> None:
+    """Results are read after the call: one that the app cleared by then makes the event incomplete."""
+
+    def work() -> None:
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            found = conn.execute("select 1").pgresult
+            assert found is not None
+            found.clear()
+
+    with timetracer.record(tmp_path / "c.json"):
+        work()
+    with pytest.raises(ReplayError, match="not recorded in full"), timetracer.replay(tmp_path / "c.json"):
+        work()

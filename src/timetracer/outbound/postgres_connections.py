@@ -107,6 +107,7 @@ def waiting(call: Call) -> object:
 def of_connection(call: Call) -> object:
     """Returns the connection that sends."""
     call.owner.__dict__[_WAITING] = None
+    call.owner.__dict__.pop(results.NOTICES, None)
     return call.owner
 
 
@@ -117,7 +118,16 @@ def of_cursor(call: Call) -> object:
     if cursor._pgconn is not connection.pgconn:
         cursor._pgconn = connection.pgconn
     connection.__dict__[_WAITING] = None
+    connection.__dict__.pop(results.NOTICES, None)
     return connection
+
+
+def note_notice(call: Call) -> Call:
+    """Keeps a notice with its connection: it is told with the statement that it came with."""
+    connection = call.args[0]()
+    if connection is not None:
+        connection.__dict__.setdefault(results.NOTICES, []).append(results.diagnosed(call.args[1]))
+    return call
 
 
 # ------------------------------------------------------------------------------------------------ moving

@@ -321,7 +321,11 @@ class Conversation:
             self._skipping = False
             self._ready()
 
+    def _notice(self, result: Result) -> None:
+        self._say(*(wire.error_response(each, b"N") for each in result.get("notices", ())))
+
     def _complete(self, result: Result, sql: str) -> None:
+        self._notice(result)
         tag = str(result.get("status") or "")
         settings: Mapping[str, Any] = result.get("settings") or {}
         changed = {name: text for name, text in settings.items() if self._settings.get(name) != text}
@@ -333,6 +337,7 @@ class Conversation:
             self._status = b"T" if _CHAIN.search(sql) else b"I"
 
     def _fail(self, result: Result, sql: str = "") -> None:
+        self._notice(result)
         if fields := result["error"]:
             self._say(wire.error_response(fields))
         self._skipping = True

@@ -29,6 +29,7 @@ _SETTING_TAGS = (b"SET", b"RESET", b"DISCARD ALL", b"ROLLBACK", b"COMMIT")
 _FIELDS = tuple((name, getattr(pq.DiagnosticField, name.upper())) for name in ERROR_FIELDS)
 _STREAMED = {pq.ExecStatus.SINGLE_TUPLE, getattr(pq.ExecStatus, "TUPLES_CHUNK", pq.ExecStatus.SINGLE_TUPLE)}
 _COPIES = {pq.ExecStatus.COPY_IN: "in", pq.ExecStatus.COPY_OUT: "out"}
+NOTICES = "_timetracer_notices"
 _JSONB, _JSON = 3802, 114
 
 
@@ -59,17 +60,27 @@ def address(pgconn: Any) -> dict[str, str]:
     return {"host": pgconn.host.decode(), "hostaddr": pgconn.hostaddr.decode(), "port": pgconn.port.decode()}
 
 
+def diagnosed(result: Any) -> dict[str, str | bytes]:
+    """Returns the fields of an error or a notice."""
+    found = ((name, result.error_field(code)) for name, code in _FIELDS)
+    return {name: text_or_bytes(raw) for name, raw in found if raw is not None}
+
+
 def described(found: Sequence[Any], pgconn: Any) -> Value:
     """Returns the results of one statement as data: one as itself, several in a list.
 
     Nothing changes a result but `clear()`, so it is read where it is encoded; settings are those of this moment.
     """
     changed = settings(pgconn) if any(_changes_settings(each) for each in found) else None
-    return Later(partial(_all_described, found, changed))
+    owner = pgconn.notice_handler.args[0]() if isinstance(pgconn.notice_handler, partial) else None
+    notices = owner.__dict__.pop(NOTICES, None) if owner is not None else None
+    return Later(partial(_all_described, found, changed, notices))
 
 
-def _all_described(found: Sequence[Any], changed: Value) -> Value:
+def _all_described(found: Sequence[Any], changed: Value, notices: Value) -> Value:
     kept = [_described(each, changed) for each in found]
+    if kept and notices:
+        kept[0]["notices"] = notices
     return kept[0] if len(kept) == 1 else kept
 
 
@@ -90,8 +101,7 @@ def _described(result: Any, changed: Value) -> dict[str, Any]:
         raise UnsupportedError("psycopg: a result that the app cleared cannot be recorded")
     status = result.status
     if status == pq.ExecStatus.FATAL_ERROR:
-        found = ((name, result.error_field(code)) for name, code in _FIELDS)
-        return {"error": {name: text_or_bytes(raw) for name, raw in found if raw is not None}}
+        return {"error": diagnosed(result)}
     if status == pq.ExecStatus.PIPELINE_ABORTED:
         return {"aborted": True}
     if status == pq.ExecStatus.EMPTY_QUERY:

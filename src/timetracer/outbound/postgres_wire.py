@@ -82,10 +82,10 @@ def complete(result: Result) -> bytes:
     return message(b"C", to_bytes(result.get("status") or "") + b"\0")
 
 
-def error_response(fields: Mapping[str, str]) -> bytes:
-    """Returns ErrorResponse."""
+def error_response(fields: Mapping[str, str], kind: bytes = b"E") -> bytes:
+    """Returns ErrorResponse, or NoticeResponse for the kind `N`."""
     known = ((ERROR_FIELDS[name], text) for name, text in fields.items() if name in ERROR_FIELDS)
-    return message(b"E", b"".join(code.encode() + to_bytes(text) + b"\0" for code, text in known) + b"\0")
+    return message(kind, b"".join(code.encode() + to_bytes(text) + b"\0" for code, text in known) + b"\0")
 
 
 def copy_response(result: Result) -> bytes:

@@ -9,7 +9,7 @@ https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_pipeline_base.py 
 https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_copy_base.py (3.1: `copy.py`)
 
 PREPARE and DEALLOCATE belong to the connection: how often it was used before decides on them. A statement is the same
-prepared or not. Not given again: notices, notifications, and the process id of the server.
+prepared or not. Not given again: notifications (refused), and the process id of the server.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
+from timetracer.errors import UnsupportedError
 from timetracer.outbound import postgres_connections as connections
 from timetracer.outbound import postgres_results as results
 from timetracer.outbound import sql
@@ -261,6 +262,14 @@ def _keep_nothing(call: Call, result: Any, capture: Capture) -> Any:
     return result
 
 
+def _notifications(call: Call) -> Request:
+    return Request(type="db.query", method="NOTIFIES", target=results.database(call.owner.pgconn))
+
+
+def _refuse(call: Call, *answer: Any) -> Any:
+    raise UnsupportedError("psycopg: notifications cannot be recorded: they come at no call's bidding")
+
+
 def _encode_error(call: Call, error: BaseException) -> Value:
     if isinstance(call.owner, _Pipeline):
         return _kept_pipelined(call, None)
@@ -306,6 +315,7 @@ _OPEN = Open(
     encode=connections.remembered,
     leave=connections.move,
 )
+_LISTENS = Exchange(describe=_notifications, encode=_refuse, decode=_refuse)
 _WAIT = Send(link=connections.waiting, describe=_not_ours, feed=lambda call, answers: None)
 
 PLUGIN = Plugin(
@@ -326,6 +336,8 @@ PLUGIN = Plugin(
         Patch(f"{_INFO}._get_pgconn_attr", Open(stand_in=connections.asked_address)),
         # Here a connection passes from one world to the other: before its socket is looked up.
         *(Patch(f"psycopg:{each}.wait", _WAIT) for each in ("Connection", "AsyncConnection")),
+        Patch(f"{_CONNECTION}._notice_handler", prepare=connections.note_notice),
+        *(Patch(f"psycopg:{each}.notifies", _LISTENS) for each in ("Connection", "AsyncConnection")),
         _asks(f"{_CURSOR}._execute_send", _statement, of_cursor),
         _asks(f"{_ClientCursor.__module__}:ClientCursorMixin._execute_send", _statement, of_cursor),
         _asks(f"{_CURSOR}._send_query_prepared", _prepared, of_cursor),
