@@ -67,7 +67,7 @@ def start(effort: Effort) -> Iterator[Figure]:
 
     def more(side: str, base: str, part: str) -> float:
         pairs = zip(sides[side][1:], sides[base][1:], strict=True)
-        return statistics.median(getattr(one, part) - getattr(other, part) for one, other in pairs) * 1e3
+        return 1e3 * statistics.median([float(getattr(one, part) - getattr(other, part)) for one, other in pairs])
 
     name = "opentelemetry-instrument: start with us, over without"
     yield Figure("import timetracer", more("import", "nothing", "wall"), "ms", 40, cpu=more("import", "nothing", "cpu"))

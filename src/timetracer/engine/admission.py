@@ -1,4 +1,4 @@
-"""Opens sessions for what comes in: which calls are recorded, and which cassette a replayed one gets."""
+"""Opens sessions for what comes in and is recorded."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from typing import Any
 
 from opentelemetry.trace import SpanContext
 
-from timetracer.engine.cards import Choice
-from timetracer.engine.playing import Playing, Rules
 from timetracer.engine.recording import Recording, Terms
-from timetracer.engine.selection import Library
 from timetracer.engine.spans import is_local_root
 from timetracer.plugin import Headers, Inbound
 
@@ -31,7 +28,7 @@ def caller_of(headers: Headers) -> tuple[int, int]:
     return 0, 0
 
 
-def _identity(inbound: Inbound | None, span: Any) -> tuple[int, int, int]:
+def identity_of(inbound: Inbound | None, span: Any) -> tuple[int, int, int]:
     """Returns trace id, root span id and parent span id of what came in, zeros where they are not known yet."""
     context: SpanContext = span.get_span_context()
     if context.is_valid and not context.is_remote and hasattr(span, "start_time"):
@@ -58,7 +55,7 @@ class RecordingAdmission:
         """Returns a new recording, or None."""
         if inbound is not None and not self._recordable(inbound):
             return None
-        trace_id, root_id, parent_id = _identity(inbound, span)
+        trace_id, root_id, parent_id = identity_of(inbound, span)
         if not self.sampled(trace_id or _ids.getrandbits(128)):
             return None
         self._close_abandoned()
@@ -91,30 +88,6 @@ class RecordingAdmission:
 
     def _recordable(self, inbound: Inbound) -> bool:
         return inbound.type != "http.websocket" and self.wanted(inbound.target.partition("?")[0])
-
-
-class ReplayAdmission:
-    """Admits everything, with the cassettes that may answer it."""
-
-    def __init__(self, rules: Rules, library: Library) -> None:
-        self.rules, self.library = rules, library
-
-    def admit(self, inbound: Inbound | None, span: Any) -> Playing | None:
-        """Returns a new replay; for a root span that nobody claimed yet, its cassette is chosen when it is claimed."""
-        trace_id, _, _ = _identity(inbound, span)
-        choice = Choice([], self.library.looked_in)
-        if inbound is not None:
-            sent_trace, sent_parent = caller_of(inbound.headers)
-            choice = self.library.choose(inbound, sent_trace, sent_parent)
-        elif self.library.single:
-            choice = Choice(self.library.cards, self.library.looked_in)
-        return Playing(self.rules, choice, trace_id=trace_id)
-
-    def claim(self, session: Any, inbound: Inbound) -> Playing:
-        """Chooses the cassette for a session that a root span opened."""
-        sent_trace, sent_parent = caller_of(inbound.headers)
-        session.rechoose(self.library.choose(inbound, sent_trace, sent_parent))
-        return session  # type: ignore[no-any-return]
 
 
 def opens_a_session(span: Any, kind: str) -> bool:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from timetracer.cassette.model import Body, Cassette
 from timetracer.engine.guard import say_once
-from timetracer.engine.matching import Index
+
+if TYPE_CHECKING:
+    from timetracer.engine.matching import Index
 
 
 @dataclass(frozen=True, slots=True)

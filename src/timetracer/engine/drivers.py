@@ -24,7 +24,7 @@ class Real:
 REAL = Real()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RealWith:
     """Effect: run the real function with other arguments."""
 
@@ -32,14 +32,14 @@ class RealWith:
     kwargs: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Drain:
     """Effect: read an upload to its end."""
 
     source: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Linger:
     """Effect: wait to be cancelled, for so many seconds; then act as if that had happened."""
 

@@ -12,17 +12,19 @@ from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # OTel's own, which has read every package's entry points by now: asking `importlib.metadata` each time took 50 ms.
 from opentelemetry.util._importlib_metadata import entry_points
 
 from timetracer.engine import wrapping
-from timetracer.engine.cards import Card
 from timetracer.engine.door import door
 from timetracer.engine.guard import guard
 from timetracer.errors import ConfigError, ReplayError
 from timetracer.plugin import Plugin
+
+if TYPE_CHECKING:
+    from timetracer.engine.cards import Card
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from timetracer import telemetry
 from timetracer.cassette import bodies, coded, format, store
@@ -13,13 +14,15 @@ from timetracer.cassette.model import Body, Cassette
 from timetracer.cassette.redaction import Redacted
 from timetracer.cassette.writer import Writer
 from timetracer.config import TraceConfig
-from timetracer.engine.cards import Card
 from timetracer.engine.guard import guard, say_once
 from timetracer.engine.measures import MEASURES
 from timetracer.engine.recording import Recording
-from timetracer.engine.selection import Library, card, name_of
 from timetracer.errors import CassetteError, CassetteNotFound, ConfigError
 from timetracer.runtime.secrets import Secrets
+
+if TYPE_CHECKING:  # matching is for replays alone, and so imported where a cassette is read
+    from timetracer.engine.cards import Card
+    from timetracer.engine.selection import Library
 
 
 class Pipeline:
@@ -130,6 +133,8 @@ def read_card(path: Path, config: TraceConfig) -> Card:
 
 
 def _read_card(path: Path, config: TraceConfig, secrets: Secrets) -> Card:
+    from timetracer.engine.selection import card, name_of
+
     cassette = store.read_cassette(path, transform=secrets.opened)
     return card(name_of(path), cassette, _raw, frozenset(config.match_ignore))
 
@@ -148,6 +153,8 @@ def read_library(where: str, config: TraceConfig) -> Library:
         CassetteNotFound: there is none.
         CassetteError: one cannot be read.
     """
+    from timetracer.engine.selection import Library, name_of
+
     _local("TIMETRACER_CASSETTE", where)
     path = Path(where)
     found = store.find_cassettes(path)

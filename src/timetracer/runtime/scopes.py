@@ -7,20 +7,21 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from opentelemetry import context, trace
 
 from timetracer.cassette.model import Cassette, Event
 from timetracer.config import TraceConfig
-from timetracer.engine.cards import Choice
-from timetracer.engine.fence import Fence, raise_fence
-from timetracer.engine.playing import Playing
 from timetracer.engine.recording import Recording
 from timetracer.engine.sessions import SESSION_KEY
 from timetracer.errors import ReplayError
 from timetracer.runtime import libraries, process
 from timetracer.runtime.pipeline import Pipeline, read_library
+
+if TYPE_CHECKING:  # for replays alone, and so imported where one opens
+    from timetracer.engine.fence import Fence
+    from timetracer.engine.playing import Playing
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -146,6 +147,10 @@ class replay(Scope):
         return type(self)(self.path, **self._options)
 
     def _open(self) -> Playing:
+        from timetracer.engine.cards import Choice
+        from timetracer.engine.fence import raise_fence
+        from timetracer.engine.playing import Playing
+
         config = TraceConfig.from_env().with_settings({**self._options, "mode": "replay", "cassette": str(self.path)})
         library = read_library(str(self.path), config)
         libraries.require(library.cards)
