@@ -25,7 +25,7 @@ from timetracer.plugin import Call, Request, Value
 _LOG = getLogger(__name__)
 _ADDRESS = ("host", "hostaddr", "port")
 _HANDED_ON = ("dbname", "user", "password", "options", "application_name")
-_WAITING = "_timetracer_waiting"
+_WAITING, _LEFT = "_timetracer_waiting", "_timetracer_left"
 _ROLLBACK = "_rollback_gen"
 _BEGUN = {b"I": pq.TransactionStatus.IDLE, b"T": pq.TransactionStatus.INTRANS, b"E": pq.TransactionStatus.INERROR}
 # Settings that a client may change, of those that a server reports.
@@ -100,8 +100,12 @@ def owner_of(pgconn: Any) -> Any:
 
 def waiting(call: Call) -> object:
     """Returns the connection that is about to wait: here alone it may move, for the wait is for one socket."""
-    call.owner.__dict__[_WAITING] = call.arg(0, "gen")
-    return call.owner
+    connection, generator = call.owner, call.arg(0, "gen")
+    left = connection.__dict__.get(_LEFT)
+    if left is not None:
+        _take_along(generator, left, connection.pgconn)
+    connection.__dict__[_WAITING] = generator
+    return connection
 
 
 def of_connection(call: Call) -> object:
@@ -178,6 +182,7 @@ def move(connection: Any) -> None:
         return
     new.notice_handler, new.notify_handler = old.notice_handler, old.notify_handler
     connection.pgconn, connection._prepared = new, prepared
+    connection.__dict__[_LEFT] = old
     _take_along(waits, old, new)
 
 

@@ -160,6 +160,7 @@ class Conversation:
         self.answers: deque[Sequence[Result]] = deque()
         self.over = False
         self._settings = dict(settings)
+        self._before = dict(settings)  # the transaction
         self._pid = pid
         self._frames = wire.Frames()
         self._out: list[bytes] = []
@@ -331,6 +332,8 @@ class Conversation:
         changed = {name: text for name, text in settings.items() if self._settings.get(name) != text}
         self._settings.update(changed)
         self._say(wire.parameter_status(changed), wire.complete(result))
+        if tag in ("BEGIN", "START TRANSACTION"):
+            self._before = dict(self._settings)
         if tag in ("BEGIN", "START TRANSACTION") or (tag == "ROLLBACK" and _TO_SAVEPOINT.search(sql)):
             self._status = b"T"
         elif tag in ("COMMIT", "ROLLBACK", "PREPARE TRANSACTION"):
@@ -341,6 +344,8 @@ class Conversation:
         if fields := result["error"]:
             self._say(wire.error_response(fields))
         self._skipping = True
-        if self._status == b"T":
+        if self._status == b"T":  # what the transaction set is gone
+            self._say(wire.parameter_status(dict(self._before.items() - self._settings.items())))
+            self._settings.update(self._before)
             self._status = b"I" if _COMMIT.match(sql) else b"E"
         self.over = not fields or fields.get("severity_nonlocalized") in ("FATAL", "PANIC")
