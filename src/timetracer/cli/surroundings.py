@@ -98,7 +98,7 @@ def plugin_found(found: EntryPoint) -> Found:
     if not isinstance(plugin, Plugin):
         return found.name, "wrong", f"{found.value} is no timetracer.plugin.Plugin"
     about, inside = _library(plugin)
-    missing = _missing(plugin)
+    missing = wrapping.missing_targets(plugin)
     if missing:
         return found.name, "wrong", f"{about}: not where they were, and not captured: {', '.join(missing)}"
     if not inside:
@@ -116,13 +116,6 @@ def _library(plugin: Plugin) -> tuple[str, bool]:
     if installed is None:
         return f"{wanted.name} (its version is not known)", True
     return f"{wanted.name} {installed}", wanted.specifier.contains(installed, prereleases=True)
-
-
-def _missing(plugin: Plugin) -> list[str]:
-    state = wrapping.install(plugin)
-    missing = list(state.missing)
-    wrapping.disable(plugin.name)
-    return missing
 
 
 def _spans(name: str) -> str:

@@ -78,23 +78,37 @@ def remove_all() -> None:
         _installed.popitem()[1].remove()
 
 
-def _apply(state: Installed, patch: Patch) -> None:
+def missing_targets(plugin: Plugin) -> list[str]:
+    """Returns the targets that this version of the library should have and has not; wraps nothing."""
+    return [patch.target for patch in plugin.patches if patch.since is None and _found(patch) is None]
+
+
+def _found(patch: Patch) -> tuple[Any, str, Any] | None:
+    """Returns what holds the function, the function's name in it, and the function as it is there; None for none."""
     module, _, path = patch.target.partition(":")
     *outer, name = path.split(".")
     try:
         owner: Any = importlib.import_module(module)
         for part in outer:
             owner = getattr(owner, part)
-        present = inspect.getattr_static(owner, name)
+        return owner, name, inspect.getattr_static(owner, name)
     except (ImportError, AttributeError):
+        return None
+
+
+def _apply(state: Installed, patch: Patch) -> None:
+    found = _found(patch)
+    if found is None:
         if patch.since is None:
             state.missing.append(patch.target)
         return
+    owner, name, present = found
+    in_class = inspect.isclass(owner)
     if isinstance(present, _Proxy):
-        _slide_beneath(state, patch, present, in_class=bool(outer))
+        _slide_beneath(state, patch, present, in_class=in_class)
         return
     own = name in vars(owner)
-    wrapped = wrap(state, patch, present, in_class=bool(outer))
+    wrapped = wrap(state, patch, present, in_class=in_class)
     setattr(owner, name, wrapped)
 
     def undo() -> None:
