@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -182,8 +182,12 @@ class _Until:
 
     def feed(self, item: Value) -> None:
         """Notes it, or nothing."""
+        self.feed_all((item,))
+
+    def feed_all(self, items: Sequence[Value]) -> None:
+        """Notes them, or nothing."""
         if self._into is not None:
-            self._into.append(item)
+            self._into.extend(items)
 
     def finish(self, end: str = "complete", error: BaseException | None = None) -> None:
         """Tells, once."""

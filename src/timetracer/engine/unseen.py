@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -30,6 +31,8 @@ class _Nobody:
         return self
 
     def feed(self, item: Value) -> None: ...
+
+    def feed_all(self, items: Sequence[Value]) -> None: ...
 
     def finish(self, end: BodyEnd = "complete", error: BaseException | None = None) -> None: ...
 
