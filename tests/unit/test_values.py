@@ -12,6 +12,7 @@ import re
 import uuid
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -307,4 +308,33 @@ def test_data_too_deep_is_corrupt() -> None:
     for _ in range(100_000):
         data = [data]
     with pytest.raises(CassetteCorrupt, match="deep"):
+        decode(data)
+
+
+@pytest.mark.parametrize("package", ["", "package."])
+def test_what_is_decoded_has_no_module_imported(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cassette names classes; it does not have an app's modules run."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    folder = tmp_path / "package" if package else tmp_path
+    folder.mkdir(exist_ok=True)
+    (folder / "trap_for_decoding.py").write_text("raise SystemExit(9)")
+    name = f"{package}trap_for_decoding:Error"
+    for data in ({"$error": {"class": name, "args": []}}, {"$instance": [name, ""]}, {"$enum": [name, "A"]}):
+        with pytest.raises(CassetteCorrupt, match="not loaded"):
+            decode(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"$bytearray": 10**12},
+        {"$datetime": ["2020-01-01T00:00:00", "America", 0]},
+        {"$datetime": ["2020-01-01T00:00:00", "../../../etc/passwd", 0]},
+        {"$instance": ["subprocess:Popen", ["id"]]},
+        {"$error": {"class": "os:system", "args": ["id"]}},
+    ],
+)
+def test_hostile_data_is_broken_data(data: Any) -> None:
+    """Nothing is called, allocated or opened for it."""
+    with pytest.raises(CassetteCorrupt):
         decode(data)

@@ -7,28 +7,23 @@ the inline limit becomes a side file. Coded bodies (gzip, br, zstd) stay as they
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
-import importlib
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from timetracer.cassette import codings
 from timetracer.cassette.model import Body, Cassette, Event, Result, Sent
-from timetracer.errors import CassetteCorrupt, MissingDependencyError
+from timetracer.errors import CassetteCorrupt
 
 ReadSideFile: TypeAlias = Callable[[str], bytes]
 """Returns what a side file holds, by its name."""
 
 NewSideFile: TypeAlias = Callable[[bytes], str]
 """Takes what a side file is to hold, and returns its name."""
-
-DECODED_LIMIT = 64 << 20
-"""A coded body that is larger than this once decoded is left coded."""
 
 _DEPTH = 100  # deeper JSON is kept as text: a cassette must stay readable with its own levels around it
 _MAPPED = bytes.maketrans(b"{}", b"[]")
@@ -148,7 +143,7 @@ def unpack(body: Body, side_files: ReadSideFile | None = None, *, recoding: bool
         return body.raw
     data = _bytes(body, side_files)
     if body.encoding and recoding:
-        data = recode(data, body.encoding)
+        data = codings.recode(data, body.encoding)
     return _split(data, body.chunks)
 
 
@@ -177,6 +172,8 @@ def _split(data: bytes, sizes: list[int] | None) -> list[bytes]:
     """Cuts at the recorded sizes. Redaction or recoding may have changed the length: the last chunk takes the rest."""
     if not sizes:
         return [data] if data else []
+    if min(sizes) < 0:
+        raise CassetteCorrupt("a body has a chunk of negative size")
     chunks, start = [], 0
     for size in sizes[:-1]:
         chunks.append(data[start : start + size])
@@ -248,79 +245,3 @@ def each(cassette: Cassette) -> Iterator[Body]:
             yield event.request.body
         if event.result.body is not None:
             yield event.result.body
-
-
-# -------------------------------------------------------------------------------------------------- content codings
-
-
-def decoded(body: bytes, encoding: str) -> bytes | None:
-    """Returns the bytes with a content coding taken off.
-
-    None if that is not possible: another coding, a package missing, a truncated or broken body, too large a result.
-    """
-    coding = encoding.strip().lower()
-    try:
-        if coding in ("gzip", "x-gzip"):
-            return _inflate(body, 31)
-        if coding == "deflate":
-            return _inflate(body, 15)
-        if coding == "br":
-            return _unbrotli(body)
-        if coding == "zstd":
-            return _unzstd(body)
-    except (ImportError, zlib.error):
-        return None
-    return None
-
-
-def recode(data: bytes, encoding: str) -> bytes:
-    """Puts a content coding on. The result decodes to `data`; it need not equal what the server once sent.
-
-    Raises:
-        MissingDependencyError: the coding needs a package that is not installed.
-        CassetteCorrupt: there is no such coding.
-    """
-    coding = encoding.strip().lower()
-    try:
-        if coding in ("gzip", "x-gzip"):
-            return gzip.compress(data, mtime=0)
-        if coding == "deflate":
-            return zlib.compress(data)
-        if coding == "br":
-            return bytes(importlib.import_module("brotli").compress(data, quality=5))
-        if coding == "zstd":
-            return bytes(importlib.import_module("zstandard").ZstdCompressor().compress(data))
-    except ImportError as error:
-        raise MissingDependencyError(f"a body coded as {coding}", "zstd" if coding == "zstd" else "brotli") from error
-    raise CassetteCorrupt(f"a body has the unknown content coding {encoding!r}")
-
-
-def _inflate(body: bytes, window: int) -> bytes | None:
-    inflater = zlib.decompressobj(window)
-    data = inflater.decompress(body, DECODED_LIMIT)
-    # What follows the stream (a second gzip member, padding) would be lost.
-    return data if inflater.eof and not inflater.unused_data else None
-
-
-def _unbrotli(body: bytes) -> bytes | None:
-    brotli = importlib.import_module("brotli")
-    decompressor = brotli.Decompressor()
-    try:
-        data: bytes = decompressor.process(body, output_buffer_limit=DECODED_LIMIT)
-    except (brotli.error, TypeError):  # TypeError: a version without the limit, which is no use against a bomb
-        return None
-    return data if decompressor.is_finished() else None
-
-
-def _unzstd(body: bytes) -> bytes | None:
-    zstandard = importlib.import_module("zstandard")
-    decompressor = zstandard.ZstdDecompressor(max_window_size=DECODED_LIMIT)
-    try:
-        data: bytes = decompressor.stream_reader(body).read(DECODED_LIMIT + 1)
-        if len(data) > DECODED_LIMIT:
-            return None
-        whole = decompressor.decompressobj()  # the reader gives a truncated body without a word; this one knows
-        whole.decompress(body)
-    except zstandard.ZstdError:
-        return None
-    return data if whole.eof and not whole.unused_data else None

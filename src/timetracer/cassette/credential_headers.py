@@ -17,7 +17,14 @@ _SIGNED = re.compile(r"\b(?:response|[Ss]ignature)=\"?([^\",\s]+)")
 
 
 def cookies(header: str, secret: Callable[[str], bool], found: Replacements) -> str:
-    """Returns a Cookie or Set-Cookie header with the secret values replaced: those named so, and opaque ones."""
+    """Returns a Cookie or Set-Cookie header with the secret values replaced: those named so, and opaque ones.
+
+    A list of protocols (browsers send tokens to websockets so) is looked through for opaque ones.
+    """
+    if "=" not in header:
+        return ",".join(
+            part.replace(bare, found.put(bare)) if opaque(bare := part.strip()) else part for part in header.split(",")
+        )
     parts = header.split(";")
     for index, part in enumerate(parts):
         name, equals, value = part.partition("=")

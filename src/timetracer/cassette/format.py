@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from timetracer.cassette.bodies import packed
+from timetracer.cassette.bodies import each, packed
 from timetracer.cassette.model import FORMAT, Cassette
 from timetracer.errors import CassetteCorrupt, CassetteVersionError, UnsupportedError
 
 SIZE_LIMIT = 512 << 20
 """A cassette of more bytes than this is not read."""
 
+_ID = re.compile(r"[0-9a-fA-F]{1,64}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _encoder = msgspec.json.Encoder()
@@ -81,7 +83,28 @@ def load(data: bytes, *, limit: int = SIZE_LIMIT) -> Cassette:
         raise CassetteCorrupt(f"the cassette is broken: {error}") from error
     if cassette.format != FORMAT or not cassette.trace.root_id:
         _check_head(data)
+    if any(body.raw is not None for body in each(cassette)):
+        raise CassetteCorrupt("the cassette is broken: a body holds bytes that are never written")
     return cassette
+
+
+def check(cassette: Cassette) -> None:
+    """Looks at what has the right type and may still be none of ours, before it is replayed.
+
+    Raises:
+        CassetteCorrupt: an id or a time is none, or two events have one number.
+    """
+    trace = cassette.trace
+    for text in (trace.trace_id, trace.root_id, trace.parent_id):
+        if text and not _ID.fullmatch(text):
+            raise CassetteCorrupt(f"the cassette is broken: {text[:40]!r} is no id of a trace or span")
+    if trace.start:
+        try:
+            datetime.fromisoformat(trace.start)
+        except ValueError:
+            raise CassetteCorrupt(f"the cassette is broken: its start {trace.start[:40]!r} is no time") from None
+    if len({event.eid for event in cassette.events}) < len(cassette.events):
+        raise CassetteCorrupt("the cassette is broken: two of its events have one number")
 
 
 def _check_head(data: bytes) -> None:

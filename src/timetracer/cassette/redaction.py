@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from timetracer.cassette import blobs
 from timetracer.cassette.bodies import packed
 from timetracer.cassette.encryption import seal_text, seal_value
 from timetracer.cassette.model import Cassette, Draw, Event
@@ -87,7 +88,13 @@ class Redactor:
             copy.replacements = found.found()
         trace = copy.trace
         found.leave(x for x in (trace.trace_id, trace.root_id, trace.parent_id, *(s.span_id for s in copy.spans)) if x)
-        return Redacted(copy, found, positions.texts())
+        return Redacted(
+            copy,
+            found,
+            positions.texts(),
+            self._names,
+            seal=None if key is None else lambda data: seal_text(data, key).encode(),
+        )
 
 
 class Redacted:
@@ -97,12 +104,22 @@ class Redacted:
         cassette: a copy, unless nothing was to be done.
     """
 
-    __slots__ = ("_found", "_texts", "cassette")
+    __slots__ = ("_found", "_names", "_seal", "_texts", "cassette")
 
-    def __init__(self, cassette: Cassette, found: Replacements | None, texts: str = "") -> None:
+    def __init__(
+        self,
+        cassette: Cassette,
+        found: Replacements | None,
+        texts: str = "",
+        names: Names | None = None,
+        *,
+        seal: Callable[[bytes], bytes] | None = None,
+    ) -> None:
         self.cassette = cassette
         self._found = found
         self._texts = texts
+        self._names = names
+        self._seal = seal
 
     def write(self, dump: Callable[[Cassette], bytes]) -> bytes:
         """Returns the document with every secret replaced wherever it occurs."""
@@ -113,12 +130,26 @@ class Redacted:
         return document if self._found is None else self._found.everywhere(document, self._texts)
 
     def body(self, data: bytes) -> bytes:
-        """Returns the bytes of a side file with this cassette's secrets replaced."""
-        return data if self._found is None else self._found.within(data)
+        """Returns the bytes of a side file without secrets: this cassette's, and those that it holds itself."""
+        made = self._body(data)
+        in_place = self._seal is None or made == data or b"ttsealed:v1:" in data
+        return made if in_place or self._seal is None else self._seal(data)
+
+    def _body(self, data: bytes) -> bytes:
+        if self._found is None or self._names is None:
+            return data
+        made = self._found.within(blobs.redacted(data, self._names, self._found))
+        if self._seal is None:
+            self.cassette.replacements = self._found.found()
+        return made
+
+    def seal(self, text: str) -> str:
+        """Returns what stands for a text, where secrets are sealed: a token for all of it."""
+        return text if self._found is None else self._found.form(text, "")
 
     def text(self, text: str) -> str:
         """Returns a text (a log record, a span attribute) with this cassette's secrets replaced."""
-        return self.body(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+        return self._body(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
 
 def _copied(value: Copied) -> Copied:

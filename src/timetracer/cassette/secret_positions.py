@@ -6,13 +6,16 @@ import base64
 import re
 from bisect import bisect_right
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 
-from timetracer.cassette.credential_headers import cookies, credentials, opaque
+from timetracer.cassette import blobs
+from timetracer.cassette.credential_headers import cookies, credentials
 from timetracer.cassette.encoded_parts import columns_of, content, decode_base64, inflate, plain
 from timetracer.cassette.model import Body, Cassette, Event, Pairs, Result, Sent
+from timetracer.cassette.redis_keys import asked, keeps_a_secret, without_secrets
 from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secrets_rules import BUNDLE, COOKIE, CREDENTIALS, PLAIN, SECRET, SHAPED, Names, named, shaped
 from timetracer.cassette.sql_names import names_of_parameters
@@ -23,8 +26,8 @@ _FIXED = frozenset(  # tags whose content has to stay what it is
     ("$date", "$datetime", "$time", "$timedelta", "$timezone", "$repr", "$text", "$sealed", "$float")
 )
 _INNER = frozenset(("value", "values", "id", "key", "raw", "data", "plain", "text", "hash"))
-_SEPARATOR = re.compile(r"([:/|])")
-_DJANGO_SESSION = re.compile(r"(?<=django\.contrib\.sessions\.)(?:cached_db|cache)([a-z0-9]{16,})")
+_TELLING = re.compile(r"[=@]|: |\":|:\"|</")  # in every text that may name a secret before it
+_CODED_JSON = re.compile(r"(?<![\w.])(?:eyJ|W3si)[\w+/\-]{16,}+={0,2}+(?![\w.])")
 _END = "\x1f\n"  # ends each text among the running texts
 
 
@@ -44,7 +47,8 @@ class Positions:
         self._texts: dict[str, list[tuple[Any, Any]]] = {}  # each once, with all its places
         self._strings: set[str] = set()  # long enough to be a secret by shape
         self._headers_seen: dict[str, str] = {}  # cookies and credentials: most calls repeat them
-        self._blobs: list[tuple[Any, Any, bytes, Callable[[bytes], bytes]]] = []
+        self._blobs: list[tuple[Any, Any, bytes, bytes, Callable[[bytes], bytes]]] = []
+        self._coded_json: dict[str, bytes] = {}
         names.update(_SPECIAL)
         names.uncached.clear()
 
@@ -52,7 +56,7 @@ class Positions:
         """Replaces every secret that is known by its position; `blobs` then goes on inside base64."""
         if (inbound := cassette.inbound) is not None:
             self._text(inbound, "target", inbound.target)
-            self._strings.add(inbound.route or "")
+            self._text(inbound, "route", inbound.route)
             self._text(inbound, "traceback", inbound.traceback)
             self._node(inbound.fields)
             self._sent(inbound.request)
@@ -64,7 +68,7 @@ class Positions:
             self._text(span, "status_message", span.status_message)
             for item in span.events:
                 self._node(item)
-            self._strings.add(span.name)
+            self._text(span, "name", span.name)
         self._node(cassette.logs)
         self._node(cassette.trace.resource)
         for match in cassette.replay:
@@ -73,8 +77,11 @@ class Positions:
         for draw in cassette.draws:
             self._node(draw.values)
         self._read_texts()
-        for secret in shaped("\n".join(self._strings)):
+        strings = "\n".join(self._strings)
+        for secret in shaped(strings):
             self._found.put(secret)
+        for text in _CODED_JSON.findall(strings):
+            self._look_into(text)
 
     def texts(self) -> str:
         """Returns every text and name that the walk saw, once."""
@@ -82,11 +89,15 @@ class Positions:
 
     def blobs(self) -> None:
         """Replaces what is known by now inside base64."""
-        for box, key, data, pack in self._blobs:
-            made = self._found.within(data)
+        for box, key, data, edited, pack in self._blobs:
+            made = self._found.within(edited)
             if made != data:
                 text = box[key] if isinstance(box, dict) else getattr(box, key)
                 self._set(box, key, self._found.form(text, base64.b64encode(pack(made)).decode()))
+        for text, data in self._coded_json.items():
+            made = self._found.within(blobs.redacted(data, self._names, self._found))
+            if made != data:
+                self._found.form(text, base64.b64encode(made).decode().rstrip("=") + "=" * text.count("="))
 
     # ------------------------------------------------------------------------------------- parts of the model
 
@@ -156,7 +167,14 @@ class Positions:
                     if cls is str:
                         if len(value) > 3:
                             self._strings.add(value)
-                            if "=" in value or ": " in value or '":' in value or "@" in value:
+                            if (
+                                "=" in value
+                                or ": " in value
+                                or '":' in value
+                                or ':"' in value
+                                or "@" in value
+                                or "</" in value
+                            ):
                                 self._texts.setdefault(value, []).append((node, key))
                     elif cls is int:
                         if value > 9_999_999:
@@ -292,10 +310,10 @@ class Positions:
             arguments = content(values)
             if isinstance(arguments, list):
                 self._arguments(arguments, method)
-        event.signature.url = self._key(event.signature.url)
+        event.signature.url = without_secrets(event.signature.url, self._kind, self._found)
         result = event.result
         replies = [result.value, *(result.replies or ())]
-        if method in ("GET", "GETDEL", "GETEX", "GETSET") and self._keyed(event.signature.url):
+        if method in ("GET", "GETDEL", "GETEX", "GETSET") and keeps_a_secret(event.signature.url, self._names):
             result.value = self._secret(result.value, SECRET)
             result.replies = self._secret(result.replies, SECRET)
         elif method == "HGETALL":  # a flat list in the second version of the protocol
@@ -303,7 +321,7 @@ class Positions:
                 if isinstance(items := content(reply), list):
                     self._arguments(items, method)
         elif method in ("HGET", "HMGET"):
-            fields = [plain(x) or "" for x in self._asked(event) if not isinstance(x, list)][
+            fields = [plain(x) or "" for x in asked(event.signature.fields) if not isinstance(x, list)][
                 -1 if method == "HGET" else 2 :
             ]
             if method == "HGET" and any(self._kind(name) == SECRET for name in fields):
@@ -311,11 +329,6 @@ class Positions:
                 result.replies = self._secret(result.replies, SECRET)
             for reply in replies if method == "HMGET" else ():
                 self._rows([reply], fields)
-
-    @staticmethod
-    def _asked(event: Event) -> list[Any]:
-        lists = (content(values) for values in event.signature.fields.values())
-        return next((values for values in lists if isinstance(values, list)), [])
 
     def _arguments(self, arguments: list[Any], method: str) -> None:
         for index, argument in enumerate(arguments):
@@ -328,28 +341,14 @@ class Positions:
                 continue
             if method in ("AUTH", "HELLO") and index == len(arguments) - 1:
                 arguments[index] = self._secret(argument, SECRET)
-            elif index + 1 < len(arguments) and (self._names[text] == SECRET or self._keyed(text)):
+            elif index + 1 < len(arguments) and (self._names[text] == SECRET or keeps_a_secret(text, self._names)):
                 if len(arguments) > 2 or method not in ("GET", "EXPIRE", "TTL"):
                     at = -1 if method in ("SETEX", "PSETEX") and len(arguments) - index == 3 else index + 1
                     arguments[at] = self._secret(arguments[at], SECRET)
             elif isinstance(argument, str):
-                arguments[index] = self._key(text)
+                arguments[index] = without_secrets(text, self._kind, self._found)
             else:
-                argument[next(iter(argument))] = self._key(text)
-
-    def _keyed(self, key: str) -> bool:
-        """Tells whether what is kept under this key is a secret (`user:7:otp`, `otp:7`), a session's content aside."""
-        parts = _SEPARATOR.split(key)[-3::2]
-        return any(self._names[part] == SECRET and "session" not in part.lower() for part in parts) and " " not in key
-
-    def _key(self, key: str) -> str:
-        for match in _DJANGO_SESSION.finditer(key) if "django" in key else ():
-            key = key.replace(match[1], self._found.put(match[1]))
-        parts = _SEPARATOR.split(key)
-        for index, part in enumerate(parts[:-2]):
-            if (self._kind(part) or self._kind(part.rstrip("s"))) and opaque(parts[index + 2]):
-                parts[index + 2] = self._found.put(parts[index + 2])
-        return "".join(parts)
+                argument[next(iter(argument))] = without_secrets(text, self._kind, self._found)
 
     # ------------------------------------------------------------------------------------- running text, base64
 
@@ -357,7 +356,7 @@ class Positions:
         if not text:
             return
         self._strings.add(text)
-        if "=" in text or ": " in text or '":' in text or "@" in text:
+        if _TELLING.search(text) is not None:
             self._texts.setdefault(text, []).append((box, key))
 
     def _read_texts(self) -> None:
@@ -384,16 +383,16 @@ class Positions:
         if not data:
             return
         data, pack = inflate(data)
-        self._blobs.append((box, key, data, pack))
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            return
-        try:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._node(msgspec.json.decode(data))
-        except (msgspec.DecodeError, RecursionError):
-            for start, end in named(text, self._names):
-                self._found.put_encoded(text[start:end])
+        self._blobs.append((box, key, data, blobs.redacted(data, self._names, self._found), pack))
+
+    def _look_into(self, text: str) -> None:
+        """Looks into JSON that is base64 in the midst of a text (a message in its envelope)."""
+        data = decode_base64(text) or b""
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._node(msgspec.json.decode(data))
+            self._coded_json[text] = data
 
     @staticmethod
     def _set(box: Any, key: Any, value: Any) -> None:

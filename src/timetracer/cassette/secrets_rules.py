@@ -43,6 +43,7 @@ _NEUTRAL = _split(  # a name that ends so tells about a secret, and is none
     "headers validators validator hashers hasher strength error errors message scope scopes per s ms seconds days "
     "supported"
 )
+_CREDENTIAL_HEADERS = {("x", "auth"), ("authentication",), ("x", "authentication")}
 _NEUTRAL_IDS = {("session", "id"), ("access", "key", "id"), ("key", "id"), ("sid",), ("session", "ids")}
 _QUESTION = _split("has is needs need use uses with require requires required allow verify show hide no")
 _COUNTED = _split(  # `tokens` of a language model, and page cursors
@@ -87,9 +88,9 @@ class Names(dict[str, int]):
         while len(parts) > 1 and parts[-1].isdigit():
             parts = parts[:-1]
         last = parts[-1]
-        if last in ("cookie", "cookies"):
+        if last in ("cookie", "cookies") or "".join(parts) == "secwebsocketprotocol":
             return COOKIE
-        if last == "authorization":
+        if last == "authorization" or parts in _CREDENTIAL_HEADERS:
             return CREDENTIALS
         if not self._secret(parts):
             return PLAIN
@@ -198,6 +199,9 @@ _FIELD = re.compile(  # an HTML input or meta tag, a multipart field
     r"(?P<name>[\w.\-]+)\\?[\"'](?:[^<>\n]{0,120}?\b(?:value|content)=\\?[\"'](?P<html>[^\"'<>\\]+)"
     r"|[^\r\n]*\r?\n(?:[^\r\n]+\r?\n)*\r?\n(?P<part>[^\r\n]+))"
 )
+_ELEMENT = re.compile(  # XML: what an element holds, or its value attribute
+    r"(?P<name>[\w.\-]+)(?:\s[^<>\n]{0,200}?\bvalue=\\?[\"'](?P<html>[^\"'<>\\]+)|(?:\s[^<>\n]{0,200})?>\s*(?P<part>[^<>\s]+)\s*<)"
+)
 _USERINFO = re.compile(r"://[^/\s:@\"']*:(?P<userinfo>[^/\s@\"']+)@")
 _CODE = re.compile(r"[A-Za-z_][A-Za-z_.]*")
 _NOTHING = _split("none null true false nil undefined self bearer basic")
@@ -226,7 +230,8 @@ def _value_at(text: str, start: int, names: Names) -> Iterator[tuple[int, int]]:
     name = _NAME.match(text, start)
     if name is None or names[name.group()] in (PLAIN, COOKIE):
         return
-    found = _PAIR.match(text, start) or _FIELD.match(text, start)
+    element = _ELEMENT if text[start - 1 : start] in ("<", ":") and "<" in text[max(0, start - 40) : start] else _FIELD
+    found = _PAIR.match(text, start) or element.match(text, start)
     if found is None:
         return
     group = next(key for key in ("quoted", "bare", "html", "part") if found.groupdict().get(key) is not None)

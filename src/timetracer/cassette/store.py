@@ -22,8 +22,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import msgspec
+
 from timetracer.cassette import bodies, format
-from timetracer.cassette.model import Cassette
+from timetracer.cassette.model import Body, Cassette
 from timetracer.errors import CassetteCorrupt, CassetteError, CassetteNotFound, MissingDependencyError
 
 Transform: TypeAlias = Callable[[bytes], bytes]
@@ -37,8 +39,18 @@ _SLUG_LENGTH = 80
 _counter = itertools.count()
 
 
-def cassette_path(folder: Path, cassette: Cassette, *, compression: Literal["none", "gzip", "zstd"] = "none") -> Path:
-    """Returns where a cassette goes that has no path of its own: `<folder>/<date>/<METHOD>__<route>__<id>.json`."""
+def cassette_path(
+    folder: Path,
+    cassette: Cassette,
+    *,
+    compression: Literal["none", "gzip", "zstd"] = "none",
+    shown: Callable[[str], str] = str,
+) -> Path:
+    """Returns where a cassette goes that has no path of its own: `<folder>/<date>/<METHOD>__<route>__<id>.json`.
+
+    Args:
+        shown: redacts what is written for all to see; a path that no route matched may hold a token.
+    """
     trace, inbound = cassette.trace, cassette.inbound
     if inbound is None:
         method, route = "PROCESS", trace.service or "python"
@@ -47,7 +59,7 @@ def cassette_path(folder: Path, cassette: Cassette, *, compression: Literal["non
     else:
         method, route = inbound.method, inbound.route or inbound.target.partition("?")[0]
     date = trace.start[:10] if re.match(r"\d{4}-\d\d-\d\d", trace.start) else "undated"
-    name = "__".join((_slug(method, "CALL"), _slug(route, "root"), _slug(trace.root_id, "unknown")))
+    name = "__".join((_slug(method, "CALL"), _slug(shown(route), "root"), _slug(trace.root_id, "unknown")))
     return folder / date / (name + _SUFFIXES[compression])
 
 
@@ -175,7 +187,7 @@ def read_cassette(
 
     Args:
         path: a file.
-        limit: the most bytes to accept, on disk and decompressed, for each file.
+        limit: the most bytes to accept, on disk and decompressed: of the file, and of its side files together.
         transform: undoes what was done to each file's bytes before they were compressed.
         side_files: False leaves side files unread, for those who look at the cassette only.
 
@@ -186,17 +198,28 @@ def read_cassette(
         MissingDependencyError: zstd needs a package that is not installed.
     """
     path = Path(path)
+    left = limit  # for all side files: many small ones may unpack to much
     try:
         cassette = format.load(_read(path, path, limit, transform), limit=limit)
         if side_files:
             for body in bodies.each(cassette):
                 if body.file is not None:
-                    body.raw = bodies.unpack(body, lambda name: _read_side_file(path, name, limit, transform))
+                    body.raw = _side_file_chunks(body, path, left, transform)
+                    left -= sum(map(len, body.raw))
     except CassetteNotFound:
         raise
     except CassetteError as error:
         raise type(error)(f"{path}: {error}") from error.__cause__
     return cassette
+
+
+def _side_file_chunks(body: Body, path: Path, limit: int, transform: Transform | None) -> list[bytes]:
+    """Returns the chunks of a body in a side file, checked as it was written: what is sealed, while it still is."""
+    written = _read_side_file(path, body.file or "", limit, None)
+    data = written if transform is None else transform(written)
+    if data is not written and hashlib.sha256(written).hexdigest() == body.sha256:
+        body = msgspec.structs.replace(body, sha256=hashlib.sha256(data).hexdigest())
+    return bodies.unpack(body, lambda name: data)
 
 
 def _read_side_file(path: Path, name: str, limit: int, transform: Transform | None) -> bytes:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
-from timetracer.cassette import bodies
+from timetracer.cassette import bodies, codings
 from timetracer.cassette.model import Inbound
 from timetracer.runner.findings import Difference
 from timetracer.runner.likeness import Likeness
@@ -119,7 +119,7 @@ def _body(inbound: Inbound, answer: Answer, likeness: Likeness) -> Iterator[Diff
 def decoded(body: bytes, headers: Sequence[tuple[str, str]]) -> bytes:
     """Returns a body with its content coding taken off, where that is possible."""
     coding = next((value for name, value in headers if name.lower() == "content-encoding"), None)
-    return body if coding is None else bodies.decoded(body, coding) or body
+    return body if coding is None else codings.decoded(body, coding) or body
 
 
 _NOT_JSON: Any = object()

@@ -17,7 +17,7 @@ from timetracer.config import TraceConfig
 from timetracer.engine.guard import guard, say_once
 from timetracer.engine.measures import MEASURES
 from timetracer.engine.recording import Recording
-from timetracer.errors import CassetteError, CassetteNotFound, ConfigError
+from timetracer.errors import CassetteCorrupt, CassetteError, CassetteNotFound, ConfigError
 from timetracer.runtime.secrets import Secrets
 
 if TYPE_CHECKING:  # matching is for replays alone, and so imported where a cassette is read
@@ -90,7 +90,7 @@ class Pipeline:
         coded_before = coded.opened(cassette)
         apart = bodies.set_apart(cassette, limit)
         hidden = self.secrets.hidden(cassette)
-        coded.closed(hidden.cassette, coded_before, hidden.body)
+        coded.closed(hidden.cassette, coded_before, hidden.body, hidden.seal)
         for body, is_large, binary in zip(bodies.each(hidden.cassette), large, apart, strict=True):
             if binary is not None:
                 body.raw, body.chunks = bodies.changed(binary, hidden.body), None
@@ -115,8 +115,9 @@ class Pipeline:
 def _sign(hidden: Redacted) -> None:
     """Writes the hash of each request's body into its signature: of what is written, so that none tells a secret."""
     for event in hidden.cassette.events:
-        if event.request.body is not None:
-            sent = b"".join(bodies.unpack(event.request.body, recoding=False))
+        body = event.request.body
+        if body is not None and not coded.sealed(body.base64 or ""):
+            sent = b"".join(bodies.unpack(body, recoding=False))
             event.signature.body_hash = hashlib.sha256(hidden.body(sent)).hexdigest()
 
 
@@ -136,6 +137,10 @@ def _read_card(path: Path, config: TraceConfig, secrets: Secrets) -> Card:
     from timetracer.engine.selection import card, name_of
 
     cassette = store.read_cassette(path, transform=secrets.opened)
+    try:
+        format.check(cassette)
+    except CassetteCorrupt as error:
+        raise CassetteCorrupt(f"{path}: {error}") from error.__cause__
     return card(name_of(path), cassette, _raw, frozenset(config.match_ignore))
 
 

@@ -4,7 +4,8 @@ Plain JSON stays plain. Anything else is a *tag*, a dict whose only key starts w
 that looks like a tag is escaped. What cannot come back as it was is refused when it is encoded.
 
 Decoding builds only the classes named below, plus four kinds that a value names by `module:qualname`: exceptions, enum
-members, subclasses of builtins, and registered client types. Their modules are imported; their own code is not run.
+members, subclasses of builtins, and registered client types. Their own code is not run, and no module is imported but
+those of client libraries: others have to be loaded already.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ def decode(data: Data) -> Any:
     """Returns the value that `data` was encoded from.
 
     Raises:
-        CassetteCorrupt: the data is broken, or names a class that cannot be imported here.
+        CassetteCorrupt: the data is broken, or names a class that is not there.
     """
     try:
         return restore(data)
     except RecursionError:
         raise CassetteCorrupt("a value nests too deep") from None
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, ImportError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, ImportError, OSError) as error:
         raise CassetteCorrupt(f"a value cannot be restored: {type(error).__name__}: {error}") from error
 
 

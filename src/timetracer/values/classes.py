@@ -69,11 +69,22 @@ def class_name(cls: type) -> str:
     return name_of(cls)
 
 
+_IMPORTED = frozenset(
+    [
+        *("aiohttp", "anyio", "asyncio", "asyncpg", "botocore", "brotli", "bson", "concurrent", "django", "h11", "h2"),
+        *("hpack", "http", "httpcore", "httpx", "multidict", "psycopg", "psycopg2", "psycopg_pool", "pymongo", "redis"),
+        *("requests", "socket", "sqlite3", "ssl", "timetracer", "urllib", "urllib3", "websockets", "wsproto", "yarl"),
+    ]
+)
+"""Packages whose modules a cassette may have imported: the client libraries, which load some of theirs late. All else
+has to be loaded already, by the app that is replayed: to import a module is to run it."""
+
+
 def find(name: str, kind: type) -> Any:
-    """Imports a class by name, and sees that it is of the kind that its tag allows."""
+    """Finds a class by name, and sees that it is of the kind that its tag allows."""
     module, _, path = name.partition(":")
     try:
-        found: Any = sys.modules.get(module) or importlib.import_module(module)
+        found: Any = sys.modules.get(module) or _import(module)
         for part in path.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError, SyntaxError, RuntimeError, OSError) as error:
@@ -81,6 +92,13 @@ def find(name: str, kind: type) -> Any:
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise CassetteCorrupt(f"{name} is not a {kind.__name__}")
     return found
+
+
+def _import(module: str) -> Any:
+    package, _, rest = module.partition(".")
+    if package not in _IMPORTED or "__main__" in rest:
+        raise ImportError(f"{package} is not loaded, and a cassette has nothing imported but client libraries")
+    return importlib.import_module(module)
 
 
 @lru_cache(512)

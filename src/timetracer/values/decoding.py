@@ -8,6 +8,7 @@ import enum
 import threading
 import types
 import uuid
+import warnings
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from decimal import Decimal
@@ -34,6 +35,12 @@ def restore(data: Data) -> Any:
 
 def _undict(data: Data) -> dict[str, Any]:
     return {key: x if x.__class__ is str else restore(x) for key, x in data.items()}
+
+
+def _unescape(data: Data) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of escapes that nobody writes
+        return data.encode("ascii").decode("unicode_escape")  # type: ignore[no-any-return]
 
 
 def _unmoment(cls: type[Any]) -> Callable[[Data], Any]:
@@ -155,10 +162,10 @@ _DECODERS: dict[str, Callable[[Data], Any]] = {
     "$map": lambda data: {restore(key): restore(value) for key, value in data},
     "$int": lambda data: int(data, 0),
     "$float": float,
-    "$str": lambda data: data.encode("ascii").decode("unicode_escape"),
+    "$str": _unescape,
     "$bytes": str.encode,
     "$base64": lambda data: base64.b64decode(data, validate=True),
-    "$bytearray": lambda data: bytearray(restore(data)),
+    "$bytearray": lambda data: bytearray().join([restore(data)]),  # a number would ask for so many bytes
     "$memoryview": lambda data: memoryview(restore(data)),
     "$tuple": lambda data: tuple(map(restore, data)),
     "$set": lambda data: set(map(restore, data)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import pickle
 import string
 import urllib.parse
 from typing import Any
@@ -519,3 +520,76 @@ def test_events_shared_between_cassettes_are_never_changed() -> None:
     document = Redactor().dump(one, dump, owned=True)
     assert b"S3cr3tValue99" not in document
     assert shared.result.value == {"password": "S3cr3tValue99"}
+
+
+BINARY = [
+    pytest.param(b'--x\r\nname="password"\r\n\r\n%s\r\n--x\r\n\x00\xff', id="a form with a file"),
+    pytest.param(b"a=1&client_secret=%s&z=\xff\xff", id="a form that is no UTF-8"),
+    pytest.param(b'{"password": "%s"}\x00\xff\x00', id="JSON beside binary data"),
+]
+
+
+@pytest.mark.parametrize("text", BINARY)
+@pytest.mark.parametrize("secret", [b"hunter2", b"Zk3nP0wq7Lm2Xv9Bt5Rd"])
+def test_a_secret_beside_binary_data_is_replaced(text: bytes, secret: bytes) -> None:
+    """What goes by a secret name in bytes that are no text is replaced in place, and the other bytes stay."""
+    data = text % secret
+    made = redacted(event(value=None, body=Body(base64=base64.b64encode(data).decode())))
+    now = base64.b64decode(made.events[0].result.body.base64)  # type: ignore[union-attr, arg-type]
+    assert secret not in now
+    assert len(now) == len(data)
+    assert sum(a != b for a, b in zip(now, data, strict=True)) <= len(secret)
+
+
+def test_a_large_binary_body_is_looked_through() -> None:
+    """A side file of binary data loses the secrets that it alone holds: by name, and by shape."""
+    token = b"ghp_" + b"aB3x" * 9
+    data = b"\x00\xff" * 200_000 + b'{"password": "hunter2"}' + token + b"\xfe" * 300_000
+    hidden = Redactor().redact(cassette(event()))
+    now = hidden.body(data)
+    assert b"hunter2" not in now
+    assert token not in now
+    assert len(now) == len(data)
+    assert len(hidden.cassette.replacements) == 2
+
+
+def test_a_pickle_is_looked_through_and_never_loaded() -> None:
+    """What follows a secret name in a pickle is replaced, and it still loads."""
+    data = pickle.dumps({"user": 7, "password": "Zk3nP0wq7Lm2Xv9B", "x": b"\xff\xfe"})
+    made = redacted(event("cache.command", value={"$base64": base64.b64encode(data).decode()}))
+    now = pickle.loads(base64.b64decode(made.events[0].result.value["$base64"]))
+    assert now["password"] != "Zk3nP0wq7Lm2Xv9B"
+    assert (now["user"], now["x"]) == (7, b"\xff\xfe")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<a><password>{}</password></a>",
+        '<s:Envelope><wsse:Password Type="#PasswordText">{}</wsse:Password></s:Envelope>',
+        "<a><token value='{}'/></a>",
+        'mutation{{login(user:"a",password:"{}")}}',
+    ],
+)
+def test_xml_and_graphql_are_read(text: str) -> None:
+    """Elements, attributes and arguments that go by a secret name are replaced."""
+    secret = "Zk3nP0wq7Lm2Xv9Bt5Rd"
+    assert secret not in str(redacted(event(value=None, body=Body(text=text.format(secret)))))
+    assert secret not in str(redacted(event(value={"query": text.format(secret)})))
+
+
+def test_json_in_base64_in_a_text_is_read() -> None:
+    """A message in its envelope."""
+    inner = base64.b64encode(json.dumps({"password": "Zk3nP0wq7Lm2Xv9Bt5Rd"}).encode()).decode()
+    made = redacted(event(value={"message": inner}))
+    now = json.loads(base64.b64decode(made.events[0].result.value["message"]))
+    assert now["password"] != "Zk3nP0wq7Lm2Xv9Bt5Rd"
+    assert len(now["password"]) == 20
+
+
+def test_a_span_name_and_a_route_are_read() -> None:
+    """Names hold what instrumentors put there."""
+    secret = "Zk3nP0wq7Lm2Xv9Bt5Rd"
+    span = Span(span_id="c3" * 8, name=f"GET /?token={secret}", kind="CLIENT")
+    inbound = Inbound(type="http.server", method="GET", target="/", route=f"/?token={secret}")
+    assert secret not in str(redacted(spans=[span], inbound=inbound))

@@ -1,0 +1,80 @@
+"""Finds secrets in bytes that are no text: forms with a file in them, pickles, text beside binary data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from timetracer.cassette.replacements import Replacements
+from timetracer.cassette.secrets_rules import PLAIN, Names, named, shaped
+
+_SLICE = 1 << 18  # looked at together, so that a large body is never held a second time
+_OVERLAP = 1 << 12
+_PRINTABLE = re.compile(rb"[^\x00-\x1f\x7f]{4,}")
+_SHAPES = re.compile(
+    rb"eyJ|-----BEGIN|gh[pousr]_|github_pat|npm_|_live_|_test_|whsec_|A[KS]IA|AIza|xox|xapp|glpat|sk-|SG\.|pypi"
+)
+_PICKLE = re.compile(rb"\x80[\x02-\x05]")
+
+
+def redacted(data: bytes, names: Names, found: Replacements) -> bytes:
+    """Returns bytes with the secrets replaced that go by a secret name in them; notes those and what has the shape.
+
+    Random bytes are left alone: what is replaced is text, and stands right after its name.
+    """
+    spans: dict[int, int] = {}
+    for start, end in (*_named(data, names, found), *_pickled(data, names)):
+        if _is_text(data[start:end]):
+            spans[start] = max(end, spans.get(start, 0))
+    made, done = [], 0
+    for start, end in sorted(spans.items()):
+        if start >= done:
+            made += [data[done:start], found.put_encoded(data[start:end].decode()).encode()]
+            done = end
+    return b"".join((*made, data[done:])) if made else data
+
+
+def _named(data: bytes, names: Names, found: Replacements) -> Iterator[tuple[int, int]]:
+    keywords = [keyword.encode() for keyword in names.keywords]
+    for at in range(0, len(data), _SLICE):
+        piece = data[at : at + _SLICE + _OVERLAP]
+        lower = piece.lower()
+        by_name = b"://" in piece or any(keyword in lower for keyword in keywords)
+        by_shape = _SHAPES.search(piece) is not None
+        if not (by_name or by_shape):
+            continue
+        text = piece.decode("utf-8", "surrogateescape")
+        for start, end in named(text, names) if by_name else ():
+            before = len(text[:start].encode("utf-8", "surrogateescape"))
+            yield at + before, at + before + len(text[start:end].encode("utf-8", "surrogateescape"))
+        for secret in shaped(piece.decode("latin-1")) if by_shape else ():
+            found.put(secret)
+
+
+def _pickled(data: bytes, names: Names) -> Iterator[tuple[int, int]]:
+    """Yields where texts stand that follow a secret name in a pickle. It is only read, never loaded."""
+    if len(data) > _SLICE or not _PICKLE.match(data):
+        return
+    from pickletools import genops
+
+    secret = False
+    try:
+        for _, argument, at in genops(data):
+            if not isinstance(argument, str | bytes) or at is None:
+                continue
+            raw = argument.encode("utf-8", "surrogatepass") if isinstance(argument, str) else argument
+            if secret and (start := data.find(raw, at)) >= 0:
+                yield start, start + len(raw)
+            secret = isinstance(argument, str) and not secret and names[argument] != PLAIN
+    except (ValueError, LookupError, ArithmeticError, TypeError):  # no pickle after all, or a broken one
+        return
+
+
+def _is_text(value: bytes) -> bool:
+    if not _PRINTABLE.fullmatch(value):
+        return False
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
