@@ -189,16 +189,42 @@ def response_over(
     body: Source, *, status: int, reason: str, version: int, headers: Headers, method: str
 ) -> http.client.HTTPResponse:
     """Returns a response whose head is read and whose body is the recorded one."""
-    lines = [f"HTTP/{version // 10}.{version % 10} {status} {reason}", *(f"{key}: {value}" for key, value in headers)]
-    head = "\r\n".join([*lines, "", ""]).encode("latin-1", "surrogateescape")
 
     def parts() -> Iterator[bytes]:
-        yield head
         yield from _framed(body) if response.chunked else body
 
-    response = http.client.HTTPResponse(_Socket(parts()), method=method)  # type: ignore[arg-type]
-    response.begin()
-    return response
+    response: Any = http.client.HTTPResponse(_Socket(parts()), method=method)  # type: ignore[arg-type]
+    response.code = response.status = status
+    response.reason, response.version = reason.strip(), version
+    response.headers = response.msg = _message(headers)
+    _begin(response, method)
+    return response  # type: ignore[no-any-return]
+
+
+def _message(headers: Headers) -> http.client.HTTPMessage:
+    message = http.client.HTTPMessage()
+    for key, value in headers:
+        message[key] = value
+    return message
+
+
+def _begin(response: Any, method: str) -> None:
+    """Settles where the body ends. `begin` would parse the head from text for it, which took 80 us of 200.
+
+    Upstream: https://github.com/python/cpython/blob/3.13/Lib/http/client.py (HTTPResponse.begin)
+    """
+    message = response.headers
+    response.chunked = (message.get("transfer-encoding") or "").lower() == "chunked"
+    response.chunk_left = None
+    response.will_close = response._check_close()
+    response.length = None
+    length = message.get("content-length") or ""
+    if length.isdecimal() and not response.chunked:
+        response.length = int(length)
+    if response.status in (204, 304) or 100 <= response.status < 200 or method == "HEAD":
+        response.length = 0
+    if not response.will_close and not response.chunked and response.length is None:
+        response.will_close = True
 
 
 def _framed(body: Source) -> Iterator[bytes]:
