@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secrets_rules import PLAIN, Names, named, shaped
@@ -78,3 +79,11 @@ def _is_text(value: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def put(box: Any, key: Any, value: Any) -> None:
+    """Puts a value where it was found: in a mapping, a list or a struct."""
+    if isinstance(box, dict | list):
+        box[key] = value
+    else:
+        setattr(box, key, value)

@@ -93,7 +93,7 @@ class Positions:
             made = self._found.within(edited)
             if made != data:
                 text = box[key] if isinstance(box, dict) else getattr(box, key)
-                self._set(box, key, self._found.form(text, base64.b64encode(pack(made)).decode()))
+                blobs.put(box, key, self._found.form(text, base64.b64encode(pack(made)).decode()))
         for text, data in self._coded_json.items():
             made = self._found.within(blobs.redacted(data, self._names, self._found))
             if made != data:
@@ -350,8 +350,6 @@ class Positions:
             else:
                 argument[next(iter(argument))] = without_secrets(text, self._kind, self._found)
 
-    # ------------------------------------------------------------------------------------- running text, base64
-
     def _text(self, box: Any, key: Any, text: str | None) -> None:
         if not text:
             return
@@ -376,7 +374,7 @@ class Positions:
                     made += text[done:start] + self._found.put_encoded(text[start:end])
                     done = end
             for box, key in self._texts[text]:
-                self._set(box, key, made + text[done:])
+                blobs.put(box, key, made + text[done:])
 
     def _blob(self, box: Any, key: Any, text: str) -> None:
         data = decode_base64(text)
@@ -393,10 +391,3 @@ class Positions:
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._node(msgspec.json.decode(data))
             self._coded_json[text] = data
-
-    @staticmethod
-    def _set(box: Any, key: Any, value: Any) -> None:
-        if isinstance(box, dict | list):
-            box[key] = value
-        else:
-            setattr(box, key, value)
