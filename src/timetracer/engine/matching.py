@@ -23,6 +23,7 @@ _TOKEN = re.compile(
     r"|(?P<time>\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?: ?(?:Z|[+-]\d\d:?\d\d)\b)?)"
 )
 _VOLATILE = re.compile(r'\{"\$volatile":\["((?:[^"\\]|\\.)*)",((?:[^"\\\]]|"(?:[^"\\]|\\.)*"|\\.)*)\]\}')
+_LAZY = 3  # wildcards that something follows which might be theirs
 _encoder = msgspec.json.Encoder(order="deterministic", decimal_format="string")
 
 
@@ -60,7 +61,10 @@ def _canonical_body(body: bytes, ignore: frozenset[str]) -> Any:
             pass
         else:
             return {"json": _without_keys(parsed, ignore) if ignore else parsed}
-    return body.decode("utf-8", "backslashreplace")
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return {"latin-1": body.decode("latin-1")}
 
 
 def _without_query(target: str, ignore: frozenset[str]) -> str:
@@ -93,9 +97,9 @@ def masked(text: str) -> Masked:
 
     def take(found: re.Match[str]) -> str:
         if found.lastgroup == "time":
-            return "*time*"
+            return "\0time\0"
         tokens.append(found[0])
-        return "*id*"
+        return "\0id\0"
 
     text = _TOKEN.sub(take, text)
     return Masked(text, tuple(tokens))
@@ -168,13 +172,35 @@ class Index:
         return entry.mask
 
     def _find_wildcards(self, entry: Entry, mask: Masked) -> None:
-        found = (
-            sorted((r for r in self.replacements if r in mask.text), key=len, reverse=True) if self.replacements else []
-        )
+        written = (_encoder.encode(r).decode()[1:-1] for r in self.replacements if r)
+        found = sorted((r for r in written if r in mask.text), key=len, reverse=True)
         if found:
             parts = re.split("(" + "|".join(map(re.escape, found)) + ")", mask.text)
-            entry.pattern = re.compile("".join("(.+?)" if i % 2 else re.escape(p) for i, p in enumerate(parts)), re.S)
-            entry.wildcards = tuple(parts[1::2])
+            entry.pattern, entry.wildcards = _pattern(parts)
+
+
+def _pattern(parts: list[str]) -> tuple[re.Pattern[str] | None, tuple[str, ...]]:
+    """Returns what matches a question with other values where redaction replaced some, and what stood there.
+
+    Args:
+        parts: text and replacements by turns. What may stand for one has its marks and no others, so that it never
+            reaches over the end of a JSON text, a form's field, a query's parameter or a path's segment.
+
+    Returns:
+        No pattern where matching it could take for ever: a hostile cassette may hold any replacements.
+    """
+    made, groups, lazy = [re.escape(parts[0])], dict[str, int](), 0
+    for replacement, after in zip(parts[1::2], parts[2::2], strict=True):
+        if replacement in groups:
+            made.append(f"(?:\\{groups[replacement]})")
+        else:
+            groups[replacement] = len(groups) + 1
+            marks = {char for char in replacement if not char.isalnum()} | set("_-.~+%")
+            ends = after[:1] not in marks and not after[:1].isalnum()
+            lazy += not ends
+            made.append(f"([\\w{re.escape(''.join(sorted(marks)))}]{'++' if ends else '+?'})")
+        made.append(re.escape(after))
+    return (re.compile("".join(made)) if lazy <= _LAZY else None), tuple(groups)
 
 
 @dataclass(slots=True)
