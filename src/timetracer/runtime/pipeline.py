@@ -141,7 +141,10 @@ def _read_card(path: Path, config: TraceConfig, secrets: Secrets) -> Card:
         format.check(cassette)
     except CassetteCorrupt as error:
         raise CassetteCorrupt(f"{path}: {error}") from error.__cause__
-    return card(name_of(path), cassette, _raw, frozenset(config.match_ignore))
+    try:
+        return card(name_of(path), cassette, _raw, frozenset(config.match_ignore))
+    except UnicodeEncodeError as error:
+        raise CassetteCorrupt(f"{path}: the cassette is broken: {error.reason}") from error
 
 
 def _raw(body: Body) -> list[bytes]:
