@@ -6,6 +6,7 @@ value stands for which recorded one. Every lookup is one dict access, whatever t
 
 from __future__ import annotations
 
+import json
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -50,7 +51,15 @@ def question(
     data: Any = ""
     if body:
         data = _canonical_body(body, ignore)
-    return _encoder.encode([lib, kind, method, target, fields, data]).decode("utf-8", "surrogateescape")
+    return _written([lib, kind, method, target, fields, data])
+
+
+def _written(data: Any) -> str:
+    """Returns data as canonical JSON text; what msgspec does not write (lone surrogates) is escaped."""
+    try:
+        return _encoder.encode(data).decode()
+    except UnicodeEncodeError:
+        return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
 
 def _canonical_body(body: bytes, ignore: frozenset[str]) -> Any:
@@ -172,7 +181,7 @@ class Index:
         return entry.mask
 
     def _find_wildcards(self, entry: Entry, mask: Masked) -> None:
-        written = (_encoder.encode(r).decode()[1:-1] for r in self.replacements if r)
+        written = (_written(r)[1:-1] for r in self.replacements if r)
         found = sorted((r for r in written if r in mask.text), key=len, reverse=True)
         if found:
             parts = re.split("(" + "|".join(map(re.escape, found)) + ")", mask.text)

@@ -111,3 +111,10 @@ def test_values_are_swapped_wherever_they_stand() -> None:
     assert swap(f"x {A} token-1", table) == f"x {C} token-2"
     assert swap_data({A: [f"<{A}>", 1, None]}, table) == {C: [f"<{C}>", 1, None]}
     assert swap_bytes(f"{A}".encode(), table) == C.encode()
+
+
+def test_text_that_is_no_unicode_is_compared_all_the_same() -> None:
+    """A path whose bytes are no UTF-8 stands as lone surrogates, and is one question like any other."""
+    asking = Asking(cassette(event(0, "/\udce9", name="\udce9"), replacements=("\udcff-x",)))
+    assert asking.ask("/\udce8", name="\udce9") is None
+    assert asking.ask("/\udce9", name="\udce9") == (0, "exact")
