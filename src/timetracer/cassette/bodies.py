@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -212,21 +212,37 @@ def packed(cassette: Cassette, *, inline_limit: int | None = None, side_file: Ne
     )
 
 
-def set_apart(cassette: Cassette, limit: int) -> list[list[bytes] | None]:
-    """Takes the bytes of large binary bodies out, so that nothing copies them until they are written.
+def set_apart(
+    cassette: Cassette, limit: int, harmless: Callable[[bytes], bool] = lambda data: False
+) -> list[Apart | None]:
+    """Takes the bytes of large bodies out that are binary or harmless, so that nothing copies them until they are
+    written.
+
+    Args:
+        harmless: whether a body needs no look for what is secret in itself.
 
     Returns:
-        For each body, in the order of `each`, its chunks; None for one that stays: it is small, text, or was decoded.
+        For each body, in the order of `each`, what was taken out; None for one that stays: it is small, or to be read.
     """
-    return [_taken_out(body, limit) for body in each(cassette)]
+    return [_taken_out(body, limit, harmless) for body in each(cassette)]
 
 
-def _taken_out(body: Body, limit: int) -> list[bytes] | None:
+class Apart(NamedTuple):
+    """The chunks of a body that was taken out, and whether it holds no secret of its own."""
+
+    chunks: list[bytes]
+    harmless: bool
+
+
+def _taken_out(body: Body, limit: int, harmless: Callable[[bytes], bool]) -> Apart | None:
     raw = body.raw
-    if raw is None or body.encoding is not None or sum(map(len, raw)) <= limit or not any(map(_UNREADABLE.search, raw)):
+    if raw is None or body.encoding is not None or sum(map(len, raw)) <= limit:
+        return None
+    clean = harmless(raw[0] if len(raw) == 1 else b"".join(raw))
+    if not clean and not any(map(_UNREADABLE.search, raw)):
         return None
     body.raw = []
-    return raw
+    return Apart(raw, clean)
 
 
 def changed(chunks: list[bytes], change: Callable[[bytes], bytes]) -> list[bytes]:

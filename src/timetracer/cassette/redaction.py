@@ -20,6 +20,7 @@ import msgspec
 from timetracer.cassette import blobs
 from timetracer.cassette.bodies import packed
 from timetracer.cassette.encryption import seal_text, seal_value
+from timetracer.cassette.harmless_json import harmless
 from timetracer.cassette.model import Cassette, Draw, Event
 from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secret_positions import Positions
@@ -55,6 +56,10 @@ class Redactor:
         self._mode = mode
         self._key = key
         self._names = Names(fields, keep)
+
+    def harmless(self, data: bytes) -> bool:
+        """Whether a large body is JSON that holds no secret of its own: quickly told, and with every doubt a no."""
+        return self._mode == "keep" or harmless(data, self._names)
 
     def dump(self, cassette: Cassette, dump: Callable[[Cassette], bytes], *, owned: bool = False) -> bytes:
         """Returns the document of a cassette, redacted. The cassette itself stays as it is, unless it is `owned`.
@@ -129,16 +134,20 @@ class Redacted:
         """Returns a document of this very cassette with every secret replaced wherever it occurs."""
         return document if self._found is None else self._found.everywhere(document, self._texts)
 
-    def body(self, data: bytes) -> bytes:
-        """Returns the bytes of a side file without secrets: this cassette's, and those that it holds itself."""
-        made = self._body(data)
+    def body(self, data: bytes, *, harmless: bool = False) -> bytes:
+        """Returns the bytes of a side file without secrets: this cassette's, and those that it holds itself.
+
+        Args:
+            harmless: it holds none itself.
+        """
+        made = self._body(data, harmless)
         in_place = self._seal is None or made == data or b"ttsealed:v1:" in data
         return made if in_place or self._seal is None else self._seal(data)
 
-    def _body(self, data: bytes) -> bytes:
+    def _body(self, data: bytes, harmless: bool = False) -> bytes:
         if self._found is None or self._names is None:
             return data
-        made = self._found.within(blobs.redacted(data, self._names, self._found))
+        made = self._found.within(data if harmless else blobs.redacted(data, self._names, self._found))
         if self._seal is None:
             self.cassette.replacements = self._found.found()
         return made

@@ -163,6 +163,12 @@ def shaped(text: str) -> Iterator[str]:
         yield from _cards(document, digits, pattern)
 
 
+def may_hold_a_card(document: bytes) -> bool:
+    """Whether there are as many digits in a row as a card number has, however they are grouped."""
+    digits = document.translate(_DIGITS)
+    return any(pattern in digits for pattern in _CARD_HINTS)
+
+
 def _cards(document: bytes, digits: bytes, pattern: bytes) -> Iterator[str]:
     at = digits.find(pattern)
     while at >= 0:

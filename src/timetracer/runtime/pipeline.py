@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,12 +89,13 @@ class Pipeline:
         limit = self.config.inline_body_kb * 1024
         large = [sum(map(len, body.raw or ())) > limit for body in bodies.each(cassette)]
         coded_before = coded.opened(cassette)
-        apart = bodies.set_apart(cassette, limit)
+        apart = bodies.set_apart(cassette, limit, self.secrets.harmless)
         hidden = self.secrets.hidden(cassette)
         coded.closed(hidden.cassette, coded_before, hidden.body, hidden.seal)
-        for body, is_large, binary in zip(bodies.each(hidden.cassette), large, apart, strict=True):
-            if binary is not None:
-                body.raw, body.chunks = bodies.changed(binary, hidden.body), None
+        for body, is_large, out in zip(bodies.each(hidden.cassette), large, apart, strict=True):
+            if out is not None:
+                clean = partial(hidden.body, harmless=out.harmless)
+                body.raw, body.chunks = bodies.changed(out.chunks, clean), None
             elif is_large and body.raw is None:
                 body.raw = bodies.changed(bodies.unpack(body, recoding=False), hidden.body)
         del cassette, apart

@@ -48,6 +48,10 @@ class Secrets:
         config = self._config
         return Redactor(config.secrets, fields=config.redact_fields, keep=config.redact_keep, key=self._key)
 
+    def harmless(self, data: bytes) -> bool:
+        """Whether a large body holds no secret of its own, as far as that is told without a walk over it."""
+        return self._redactor.harmless(data)
+
     def hidden(self, cassette: Cassette) -> Redacted:
         """Returns the cassette as it may be written; nobody else may use it any more."""
         return self._redactor.redact(cassette, owned=True)
