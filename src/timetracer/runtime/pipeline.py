@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from timetracer import telemetry
 from timetracer.cassette import bodies, coded, format, store
 from timetracer.cassette.model import Body, Cassette
-from timetracer.cassette.redaction import Redacted
 from timetracer.cassette.writer import Writer
 from timetracer.config import TraceConfig
 from timetracer.engine.guard import guard, say_once
@@ -21,7 +20,8 @@ from timetracer.engine.recording import Recording
 from timetracer.errors import CassetteCorrupt, CassetteError, CassetteNotFound, ConfigError
 from timetracer.runtime.secrets import Secrets
 
-if TYPE_CHECKING:  # matching is for replays alone, and so imported where a cassette is read
+if TYPE_CHECKING:  # matching is for replays alone, and so imported where a cassette is read; redaction by `secrets`
+    from timetracer.cassette.redaction import Redacted
     from timetracer.engine.cards import Card
     from timetracer.engine.selection import Library
 
