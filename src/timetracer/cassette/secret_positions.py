@@ -46,6 +46,7 @@ class Positions:
         self._seal = seal
         self._texts: dict[str, list[tuple[Any, Any]]] = {}  # each once, with all its places
         self._strings: set[str] = set()  # long enough to be a secret by shape
+        self._quiet: set[str] = set()  # those of JSON data that name no secret: most come again and again
         self._headers_seen: dict[str, str] = {}  # cookies and credentials: most calls repeat them
         self._blobs: list[tuple[Any, Any, bytes, bytes, Callable[[bytes], bytes]]] = []
         self._coded_json: dict[str, bytes] = {}
@@ -158,14 +159,14 @@ class Positions:
 
     def _node(self, node: Any) -> None:
         """Walks data of any shape. The hottest loop of redaction: nothing is looked at twice."""
-        names = self._names
+        names, quiet = self._names, self._quiet
         if node.__class__ is dict:
             for key, value in node.items():
                 kind = names[key]
                 cls = value.__class__
                 if kind == PLAIN:
                     if cls is str:
-                        if len(value) > 3:
+                        if value not in quiet and len(value) > 3:
                             self._strings.add(value)
                             if (
                                 "=" in value
@@ -176,6 +177,8 @@ class Positions:
                                 or "</" in value
                             ):
                                 self._texts.setdefault(value, []).append((node, key))
+                            else:
+                                quiet.add(value)
                     elif cls is int:
                         if value > 9_999_999:
                             self._strings.add(str(value))
@@ -193,7 +196,7 @@ class Positions:
                 cls = value.__class__
                 if cls is dict or cls is list:
                     self._node(value)
-                elif cls is str and len(value) > 3:
+                elif cls is str and value not in quiet and len(value) > 3:
                     self._text(node, index, value)
                 elif cls is int and value > 9_999_999:
                     self._strings.add(str(value))
@@ -356,6 +359,8 @@ class Positions:
         self._strings.add(text)
         if _TELLING.search(text) is not None:
             self._texts.setdefault(text, []).append((box, key))
+        else:
+            self._quiet.add(text)
 
     def _read_texts(self) -> None:
         texts = list(self._texts)
