@@ -15,6 +15,27 @@ _SEPARATOR = re.compile(r"([:/|])")
 _DJANGO_SESSION = re.compile(r"(?<=django\.contrib\.sessions\.)(?:cached_db|cache)([a-z0-9]{16,})")
 
 
+class Keys:
+    """The keys of one cassette. A cache is asked for few keys many times: each is looked at once."""
+
+    def __init__(self, kind: Callable[[str], int], names: Mapping[str, int], found: Replacements) -> None:
+        self._kind, self._names, self._found = kind, names, found
+        self._keep: dict[str, bool] = {}
+        self._clean: dict[str, str] = {}
+
+    def keep_a_secret(self, key: str) -> bool:
+        """Tells whether what is kept under this key is a secret."""
+        if key not in self._keep:
+            self._keep[key] = keeps_a_secret(key, self._names)
+        return self._keep[key]
+
+    def without_secrets(self, key: str) -> str:
+        """Returns a key with its secrets replaced."""
+        if key not in self._clean:
+            self._clean[key] = without_secrets(key, self._kind, self._found)
+        return self._clean[key]
+
+
 def keeps_a_secret(key: str, names: Mapping[str, int]) -> bool:
     """Tells whether what is kept under this key is a secret (`user:7:otp`, `otp:7`), a session's content aside."""
     parts = _SEPARATOR.split(key)[-3::2]

@@ -15,7 +15,7 @@ from timetracer.cassette import blobs
 from timetracer.cassette.credential_headers import cookies, credentials
 from timetracer.cassette.encoded_parts import columns_of, content, decode_base64, inflate, plain
 from timetracer.cassette.model import Body, Cassette, Event, Pairs, Result, Sent
-from timetracer.cassette.redis_keys import asked, keeps_a_secret, without_secrets
+from timetracer.cassette.redis_keys import Keys, asked
 from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secrets_rules import BUNDLE, COOKIE, CREDENTIALS, PLAIN, SECRET, SHAPED, Names, named, shaped
 from timetracer.cassette.sql_names import names_of_parameters
@@ -47,6 +47,7 @@ class Positions:
         self._texts: dict[str, list[tuple[Any, Any]]] = {}  # each once, with all its places
         self._strings: set[str] = set()  # long enough to be a secret by shape
         self._quiet: set[str] = set()  # those of JSON data that name no secret: most come again and again
+        self._keys = Keys(self._kind, names, found)
         self._headers_seen: dict[str, str] = {}  # cookies and credentials: most calls repeat them
         self._blobs: list[tuple[Any, Any, bytes, bytes, Callable[[bytes], bytes]]] = []
         self._coded_json: dict[str, bytes] = {}
@@ -313,10 +314,10 @@ class Positions:
             arguments = content(values)
             if isinstance(arguments, list):
                 self._arguments(arguments, method)
-        event.signature.url = without_secrets(event.signature.url, self._kind, self._found)
+        event.signature.url = self._keys.without_secrets(event.signature.url)
         result = event.result
         replies = [result.value, *(result.replies or ())]
-        if method in ("GET", "GETDEL", "GETEX", "GETSET") and keeps_a_secret(event.signature.url, self._names):
+        if method in ("GET", "GETDEL", "GETEX", "GETSET") and self._keys.keep_a_secret(event.signature.url):
             result.value = self._secret(result.value, SECRET)
             result.replies = self._secret(result.replies, SECRET)
         elif method == "HGETALL":  # a flat list in the second version of the protocol
@@ -344,14 +345,14 @@ class Positions:
                 continue
             if method in ("AUTH", "HELLO") and index == len(arguments) - 1:
                 arguments[index] = self._secret(argument, SECRET)
-            elif index + 1 < len(arguments) and (self._names[text] == SECRET or keeps_a_secret(text, self._names)):
+            elif index + 1 < len(arguments) and (self._names[text] == SECRET or self._keys.keep_a_secret(text)):
                 if len(arguments) > 2 or method not in ("GET", "EXPIRE", "TTL"):
                     at = -1 if method in ("SETEX", "PSETEX") and len(arguments) - index == 3 else index + 1
                     arguments[at] = self._secret(arguments[at], SECRET)
             elif isinstance(argument, str):
-                arguments[index] = without_secrets(text, self._kind, self._found)
+                arguments[index] = self._keys.without_secrets(text)
             else:
-                argument[next(iter(argument))] = without_secrets(text, self._kind, self._found)
+                argument[next(iter(argument))] = self._keys.without_secrets(text)
 
     def _text(self, box: Any, key: Any, text: str | None) -> None:
         if not text:
