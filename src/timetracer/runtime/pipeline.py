@@ -110,7 +110,7 @@ class Pipeline:
         store.write_cassette(hidden.cassette, path, inline_limit=limit, dump=dump, transform=self.secrets.closed)
         MEASURES.cassettes += 1
         if self.config.export_payloads:
-            telemetry.export_exchanges(store.read_cassette(path, transform=self.secrets.opened, side_files=False))
+            telemetry.export_exchanges(store.read_cassette(path, transform=self.secrets.decrypted, side_files=False))
         return path
 
 

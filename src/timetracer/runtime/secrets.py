@@ -66,12 +66,7 @@ class Secrets:
         Raises:
             CassetteLocked: it is encrypted and there is no key, or another one.
         """
-        if encryption.encrypted(document):
-            if self._key is None:
-                raise CassetteLocked(
-                    "encrypted: give its key in TIMETRACER_ENCRYPTION_KEY or TIMETRACER_ENCRYPTION_KEY_FILE"
-                )
-            document = encryption.decrypt(document, self._key)
+        document = self.decrypted(document)
         if not encryption.sealed(document):
             return document
         if self._key is None:
@@ -80,6 +75,20 @@ class Secrets:
             self._sealed.setdefault("a secret", set())
             return document
         return encryption.unseal(document, self._key)
+
+    def decrypted(self, document: bytes) -> bytes:
+        """Returns a document as it was before it was encrypted; what is sealed in it stays sealed, key or not.
+
+        Raises:
+            CassetteLocked: it is encrypted and there is no key, or another one.
+        """
+        if not encryption.encrypted(document):
+            return document
+        if self._key is None:
+            raise CassetteLocked(
+                "encrypted: give its key in TIMETRACER_ENCRYPTION_KEY or TIMETRACER_ENCRYPTION_KEY_FILE"
+            )
+        return encryption.decrypt(document, self._key)
 
     def report(self, where: str) -> None:
         """Says which checks cannot pass, where something stayed sealed.
