@@ -64,7 +64,13 @@ def ask_all(port: int, questions: Sequence[Asked], at_once: int) -> list[Answer]
 def environment(**more: str) -> dict[str, str]:
     """Returns a plain environment: nothing of the test run's own telemetry."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "TIMETRACER_", "PYTEST", "DJANGO_"))}
-    return {**kept, "OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none", **more}
+    return {
+        **kept,
+        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "none",
+        **more,
+    }
 
 
 @dataclass(slots=True)
@@ -100,7 +106,11 @@ def serving(
     port = port or free_ports(1)[0]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [part.format(port=port) for part in command], cwd=folder, env=dict(env), stdout=output, stderr=subprocess.STDOUT
+            [part.format(port=port) for part in command],
+            cwd=folder,
+            env=dict(env),
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
         app = App(process, port, log)
         try:

@@ -36,8 +36,8 @@ BOUNDARY = "a-boundary-of-our-own"
 FILE = bytes(range(256)) * 1200
 FORM = (
     (
-        f"--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n"
-        f"--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\n"
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n'
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
     ).encode()
     + FILE

@@ -129,7 +129,7 @@ def test_a_server_ends_when_the_tests_are_killed(tmp_path: Path) -> None:
 def test_a_missing_server_skips_or_fails(tmp_path: Path, wanted: str, outcome: str, code: int) -> None:
     """Without the binary a test is skipped and the summary says why; where all services are asked for, it fails."""
     (tmp_path / "test_it.py").write_text(ASKS_FOR_A_MISSING_SERVER)
-    environment = os.environ | {
+    environment = {k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"} | {
         "PYTHONPATH": str(REPOSITORY),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "TIMETRACER_TEST_SERVICES": wanted,

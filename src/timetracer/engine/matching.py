@@ -17,12 +17,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import msgspec
 
 from timetracer.cassette.model import Cassette, Event
+from timetracer.engine.bindings import TOKEN, swap
 from timetracer.plugin import Plugin, Request
 
-_TOKEN = re.compile(
-    r"(?P<id>\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b|\b[0-9a-f]{32}\b)"
-    r"|(?P<time>\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?: ?(?:Z|[+-]\d\d:?\d\d)\b)?)"
-)
 _VOLATILE = re.compile(r'\{"\$volatile":\["((?:[^"\\]|\\.)*)",((?:[^"\\\]]|"(?:[^"\\]|\\.)*"|\\.)*)\]\}')
 _LAZY = 3  # wildcards that something follows which might be theirs
 _encoder = msgspec.json.Encoder(order="deterministic", decimal_format="string")
@@ -110,7 +107,7 @@ def masked(text: str) -> Masked:
         tokens.append(found[0])
         return "\0id\0"
 
-    text = _TOKEN.sub(take, text)
+    text = TOKEN.sub(take, text)
     return Masked(text, tuple(tokens))
 
 
@@ -365,37 +362,3 @@ class Matcher:
     def unused(self) -> list[Event]:
         """Returns the events that no call asked for."""
         return [e.event for e in self.index.entries if e.event.eid not in self.used]
-
-
-def swap(text: str, table: dict[str, str]) -> str:
-    """Replaces every value of `table` that occurs in `text`: ids by their shape, others wherever they stand."""
-    if len(table) <= 8:
-        for old, new in table.items():
-            if old in text:
-                text = text.replace(old, new)
-        return text
-    text = _TOKEN.sub(lambda m: table.get(m[0], m[0]), text)
-    for old, new in table.items():
-        if len(old) not in (32, 36) and old in text:
-            text = text.replace(old, new)
-    return text
-
-
-def swap_data(data: Any, table: dict[str, str]) -> Any:
-    """Replaces values in encoded data: every string of it, keys included."""
-    if isinstance(data, str):
-        return swap(data, table)
-    if isinstance(data, list):
-        return [swap_data(v, table) for v in data]
-    if isinstance(data, dict):
-        return {swap(k, table): swap_data(v, table) for k, v in data.items()}
-    return data
-
-
-def swap_bytes(data: bytes, table: dict[str, str]) -> bytes:
-    """Replaces values in bytes."""
-    for old, new in table.items():
-        raw = old.encode("utf-8", "surrogateescape")
-        if raw in data:
-            data = data.replace(raw, new.encode("utf-8", "surrogateescape"))
-    return data

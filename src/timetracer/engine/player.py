@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 from timetracer import values
 from timetracer.cassette.model import Body, Event, Items
+from timetracer.engine.bindings import swap_bytes, swap_data
 from timetracer.engine.bodies import Recorded
 from timetracer.engine.drivers import REAL, Core, Drain, Linger, RealWith
 from timetracer.engine.guard import blamed
 from timetracer.engine.lanes import current_lane
 from timetracer.engine.links import Link, link_of
-from timetracer.engine.matching import swap_bytes, swap_data
 from timetracer.engine.recorder import EMPTY, encode_fields
 from timetracer.errors import CassetteCorrupt, Exhausted, ReplayError, UnsupportedError
 from timetracer.plugin import Call, Exchange, Open, Plugin, Poll, Receive, Reply, Request, Send, Upload, Value

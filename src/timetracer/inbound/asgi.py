@@ -45,9 +45,7 @@ class Middleware:
         await serve(self.app, self.door, self.template, scope, receive, send)
 
 
-async def serve(
-    app: Application, door: Door, template: Template, scope: Scope, receive: Receive, send: Send
-) -> None:
+async def serve(app: Application, door: Door, template: Template, scope: Scope, receive: Receive, send: Send) -> None:
     """Calls `app` behind the door. Work after the response (background tasks) is done inside that call."""
     if scope["type"] == "websocket":
         logger.debug("a websocket passes and is not recorded: %s", scope["path"])

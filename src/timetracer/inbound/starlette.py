@@ -34,9 +34,7 @@ def install(door: Door) -> None:
 
     @functools.wraps(real)
     async def __call__(self: Any, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        await asgi.serve(
-            functools.partial(real, self), door, functools.partial(template, self), scope, receive, send
-        )
+        await asgi.serve(functools.partial(real, self), door, functools.partial(template, self), scope, receive, send)
 
     setattr(__call__, _INSTALLED, real)
     Starlette.__call__ = __call__  # type: ignore[method-assign]

@@ -1,6 +1,6 @@
 """FastAPI: the middleware, and `auto_setup`; FastAPI is Starlette here.
 
-    app = auto_setup(FastAPI())                 # or: app.add_middleware(TimeTracerMiddleware)
+app = auto_setup(FastAPI())                 # or: app.add_middleware(TimeTracerMiddleware)
 """
 
 from __future__ import annotations

@@ -72,7 +72,9 @@ def test_sealed_bytes_open_with_their_key() -> None:
     assert seal_bytes(b"secret", KEY) != seal_bytes(b"secret", KEY)
 
 
-@pytest.mark.parametrize("data", [b"", b"short", seal_bytes(b"secret", KEY)[:-1] + b"\0\0"], ids=["empty", "short", "cut"])
+@pytest.mark.parametrize(
+    "data", [b"", b"short", seal_bytes(b"secret", KEY)[:-1] + b"\0\0"], ids=["empty", "short", "cut"]
+)
 def test_changed_data_is_locked(data: bytes) -> None:
     """Truncated or changed data is a CassetteLocked, not a crash."""
     with pytest.raises(CassetteLocked):

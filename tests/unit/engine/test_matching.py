@@ -6,7 +6,7 @@ import time
 import uuid
 
 from tests.unit.engine.decks import Asking, cassette, event
-from timetracer.engine.matching import swap, swap_bytes, swap_data
+from timetracer.engine.bindings import swap, swap_bytes, swap_data
 
 A, B, C, D = (str(uuid.UUID(int=n + (4 << 76))) for n in range(4))
 

@@ -1,4 +1,4 @@
-"""Which cassette answers an inbound call: by its caller, by what it asks, by its body; and what is said when it is unclear."""
+"""Which cassette answers an inbound call: by its caller, by what it asks, by its body; and what is said if unclear."""
 
 from __future__ import annotations
 

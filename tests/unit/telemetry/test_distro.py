@@ -56,9 +56,7 @@ def test_unnamed_it_hands_on_to_the_next_one(distro: type[TimetracerDistro]) -> 
     assert os.environ["OTEL_METRICS_EXPORTER"] == "otlp"
 
 
-def test_the_next_one_loads_the_instrumentors(
-    distro: type[TimetracerDistro], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_one_loads_the_instrumentors(distro: type[TimetracerDistro], monkeypatch: pytest.MonkeyPatch) -> None:
     """A vendor's way to instrument a library is kept."""
     seen: list[tuple[str, dict[str, Any]]] = []
 

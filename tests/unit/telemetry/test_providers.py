@@ -17,8 +17,8 @@ from timetracer.config import TraceConfig
 from timetracer.engine.admission import RecordingAdmission
 from timetracer.engine.recording import Recording, Terms
 from timetracer.engine.sessions import SESSIONS, current
-from timetracer.plugin import Plugin
 from timetracer.engine.unseen import UNSEEN
+from timetracer.plugin import Plugin
 
 PLUGIN = Plugin(name="any", kind="http", library="any", patches=())
 

@@ -97,7 +97,9 @@ def threads(request):
     """Asks upstream from a pool of threads, the trace carried along or not."""
     n = request.GET.get("n", "0")
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda i: requests.get(f"{settings.UPSTREAM}/echo?{n}-{i}", timeout=10).status_code, range(6)))
+        answers = list(
+            pool.map(lambda i: requests.get(f"{settings.UPSTREAM}/echo?{n}-{i}", timeout=10).status_code, range(6))
+        )
     return JsonResponse({"answers": answers})
 
 
@@ -114,8 +116,7 @@ def streamed(request):
 
     def lines():
         with httpx.stream("GET", f"{settings.UPSTREAM}/stream/{n % 5 + 2}", timeout=10) as upstream:
-            for chunk in upstream.iter_bytes():
-                yield chunk
+            yield from upstream.iter_bytes()
         yield f"{Order.objects.count() >= 0}\n"
 
     return StreamingHttpResponse(lines(), content_type="text/plain")

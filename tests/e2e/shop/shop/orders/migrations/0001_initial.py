@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     """The first migration."""
 
     initial = True
-    operations = [
+    operations = [  # noqa: RUF012 - as Django writes migrations
         migrations.CreateModel(
             name="Order",
             fields=[

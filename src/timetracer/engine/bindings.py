@@ -1,0 +1,46 @@
+"""Bound values: which live value stands for which recorded one, put in place in text, data and bytes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+TOKEN = re.compile(
+    r"(?P<id>\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b|\b[0-9a-f]{32}\b)"
+    r"|(?P<time>\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?: ?(?:Z|[+-]\d\d:?\d\d)\b)?)"
+)
+"""What is made anew in each run and known by its shape: ids and times."""
+
+
+def swap(text: str, table: dict[str, str]) -> str:
+    """Replaces every value of `table` that occurs in `text`: ids by their shape, others wherever they stand."""
+    if len(table) <= 8:
+        for old, new in table.items():
+            if old in text:
+                text = text.replace(old, new)
+        return text
+    text = TOKEN.sub(lambda m: table.get(m[0], m[0]), text)
+    for old, new in table.items():
+        if len(old) not in (32, 36) and old in text:
+            text = text.replace(old, new)
+    return text
+
+
+def swap_data(data: Any, table: dict[str, str]) -> Any:
+    """Replaces values in encoded data: every string of it, keys included."""
+    if isinstance(data, str):
+        return swap(data, table)
+    if isinstance(data, list):
+        return [swap_data(v, table) for v in data]
+    if isinstance(data, dict):
+        return {swap(k, table): swap_data(v, table) for k, v in data.items()}
+    return data
+
+
+def swap_bytes(data: bytes, table: dict[str, str]) -> bytes:
+    """Replaces values in bytes."""
+    for old, new in table.items():
+        raw = old.encode("utf-8", "surrogateescape")
+        if raw in data:
+            data = data.replace(raw, new.encode("utf-8", "surrogateescape"))
+    return data
