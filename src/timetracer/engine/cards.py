@@ -30,19 +30,31 @@ class Choice:
     cards: list[Card]
     looked_in: str | None = None
     sent: Callable[[], bytes] | None = None  # the inbound body as far as the app has read it
+    size: int = 0  # of the inbound body, in bytes, as its headers say
+
+    @property
+    def decided(self) -> bool:
+        """Whether nothing that is still to be read could change the choice."""
+        return len(self.cards) < 2 or self.sent is None or len(self.sent()) >= self.size
 
     def decide(self) -> Card | None:
-        """Returns the card whose inbound body equals what was sent, else the first."""
+        """Returns the card whose inbound body is what was sent, or begins with what was read of it; else the first."""
         if len(self.cards) < 2 or self.sent is None:
             return self.cards[0] if self.cards else None
         sent = self.sent()
-        for card in self.cards:
-            inbound = card.cassette.inbound
-            body = inbound.request.body if inbound is not None else None
-            if b"".join(card.raw(body) if body is not None else []) == sent:
-                return card
+        bodies = [_body(card) for card in self.cards]
+        for fits in (sent.__eq__, lambda body: len(sent) < self.size and body.startswith(sent)):
+            found = [card for card, body in zip(self.cards, bodies, strict=True) if fits(body)]
+            if found:
+                return found[0]
         say_once(
             "ambiguous",
             "several cassettes answer the same request and its body does not tell which; the first is served",
         )
         return self.cards[0]
+
+
+def _body(card: Card) -> bytes:
+    inbound = card.cassette.inbound
+    body = inbound.request.body if inbound is not None else None
+    return b"".join(card.raw(body)) if body is not None else b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -149,6 +150,13 @@ class PlayedGuest:
     def sent(self) -> bytes:
         """Returns the inbound body as far as the app has read it."""
         return b"".join(self._sent)
+
+    @property
+    def size(self) -> int:
+        """The size of the inbound body in bytes, as its headers say: 0 for none, without end for one in chunks."""
+        headers = {name.lower(): value for name, value in self.asked.headers}
+        stated = headers.get("content-length", "")
+        return int(stated) if stated.isascii() and stated.isdigit() else sys.maxsize * ("transfer-encoding" in headers)
 
     def route(self, name: str) -> None:
         """The name is the cassette's."""

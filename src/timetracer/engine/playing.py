@@ -147,7 +147,7 @@ class Playing:
     def visit(self, inbound: Inbound) -> PlayedGuest:
         """Notes what came in."""
         self.guest = PlayedGuest(self, inbound)
-        self._choice.sent = self.guest.sent
+        self._choice.sent, self._choice.size = self.guest.sent, self.guest.size
         return self.guest
 
     def rechoose(self, choice: Choice) -> None:
@@ -183,13 +183,17 @@ class Playing:
     @property
     def clock_offset(self) -> int:
         """Nanoseconds between now and the time at which this was recorded."""
-        if self._clock_offset is None:
-            self._clock_offset = 0
-            card = self.card
-            if card is not None and card.cassette.trace.start:
-                start = datetime.fromisoformat(card.cassette.trace.start)
-                self._clock_offset = int(start.timestamp() * 1e6) * 1000 - self.epoch
-        return self._clock_offset
+        if self._clock_offset is not None:
+            return self._clock_offset
+        decided = self._decided or self._choice.decided
+        card = self.card if decided else self._choice.cards[0]  # asking for the time decides nothing
+        offset = 0
+        if card is not None and card.cassette.trace.start:
+            start = datetime.fromisoformat(card.cassette.trace.start)
+            offset = int(start.timestamp() * 1e6) * 1000 - self.epoch
+        if decided:
+            self._clock_offset = offset
+        return offset
 
     # -- answers
 
@@ -294,14 +298,12 @@ class Playing:
     def draw(self, source: str, drawn: Any) -> Any:
         """Returns what the app drew when it was recorded; what it draws now where nothing is left."""
         with self._lock:
-            if self.card is None:
-                return drawn
             key = (current_lane(), source)
-            recorded, at = self._draws.get(key), self._drawn.get(key, 0)
-            if recorded is None or at >= len(recorded):
-                return drawn
-            self._drawn[key] = at + 1
-            return values.decode(recorded[at])
+            at = self._drawn[key] = self._drawn.get(key, -1) + 1
+            if not (self._decided or self._choice.decided):
+                return drawn  # which cassette answers depends on a body that the app has yet to read
+            recorded = self._draws.get(key) if self.card is not None else None
+            return drawn if recorded is None or at >= len(recorded) else values.decode(recorded[at])
 
     def _mark(self, plugin: Plugin, request: Request, eid: int, step: str) -> model.Match:
         return model.Match(lib=plugin.name, method=request.method, url=request.target, eid=eid, step=step)

@@ -7,9 +7,10 @@ import logging
 import pytest
 
 from tests.unit.engine.decks import cassette, deal, event
-from timetracer.cassette.model import Body, Cassette, Result, Sent, Trace
+from timetracer.cassette.model import Body, Cassette, Draw, Result, Sent, Trace
 from timetracer.engine import guard
 from timetracer.engine.admission import caller_of
+from timetracer.engine.playing import Playing, Rules
 from timetracer.engine.selection import Library, joined
 from timetracer.plugin import Inbound
 
@@ -98,3 +99,24 @@ def test_the_caller_is_read_from_traceparent() -> None:
     header = ("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
     assert caller_of([("Host", "x"), header]) == (0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
     assert caller_of([("traceparent", "rubbish")]) == (0, 0)
+
+
+def test_asking_for_the_time_or_an_id_does_not_choose_before_the_body_is_read() -> None:
+    """Middleware does both before any body is read: the body still decides, and the draws keep in step."""
+    cards = []
+    for name, body in (("0", b"one!"), ("1", b"two!")):
+        made = request("/graphql", method="POST", body=body)
+        made.trace.start = "2026-01-01T00:00:00+00:00"
+        made.draws = [Draw(lane="", source="s", values=[f"{name}-first", f"{name}-second"])]
+        cards.append(deal(name, made))
+    choice = Library(cards, "here").choose(Inbound(type="http.server", method="POST", target="/graphql"), 0, 0)
+    session = Playing(Rules(mocks=lambda plugin: True, spans={}), choice)
+    headers = [("Content-Length", "4")]
+    visit = session.visit(Inbound(type="http.server", method="POST", target="/graphql", headers=headers))
+    body = visit.request_body()
+    assert session.clock_offset < 0
+    assert session.draw("s", "live") == "live"
+    body.feed(b"two!")
+    assert session.draw("s", "live") == "1-second"
+    assert session.card is not None
+    assert session.card.name == "1"
