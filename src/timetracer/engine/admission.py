@@ -74,6 +74,10 @@ class RecordingAdmission:
                 if session.abandoned(now):
                     session.close_now()
 
+    def after_fork(self) -> None:
+        """Leaves what is open to the parent, whose calls they are."""
+        self._open.clear()
+
     def close(self) -> None:
         """Completes what is still open: the process ends."""
         for session in self._open.copy():

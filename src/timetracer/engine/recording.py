@@ -100,7 +100,7 @@ class Recording:
         self._holds: list[None] = []  # appending and popping need no lock, as counting would: 0.5 us a call
         self._open_bodies = 0
         self._waiting_since: float | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close what this very thread is about to
         self._sides: dict[str, Recorder | None] = {}
         self._recorder = Recorder(self)
         self._span_ids: list[int] = []

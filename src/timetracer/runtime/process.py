@@ -283,6 +283,8 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.RLock()
     SESSIONS.after_fork()
+    if isinstance(SESSIONS.admission, RecordingAdmission):
+        SESSIONS.admission.after_fork()
     state = _started
     if state is not None and isinstance(state.process, Recording):
         state.process = SESSIONS.process = process_session(state.process.terms)
