@@ -237,7 +237,7 @@ class Playing:
         return event
 
     def failure(self, plugin: Plugin, request: Request, fields: dict[str, Any], lane: str) -> Event | None:
-        """Returns the recorded failure of an opening, if no event of the plugin recorded before it is left."""
+        """Returns the recorded failure of an opening, if the plugin's calls in this lane have come as far as that."""
         with self._lock:
             card, matcher = self.card, self.matcher
             if card is None or matcher is None:
@@ -247,10 +247,14 @@ class Playing:
             due = next((e.event for e in entries if e.event.eid not in matcher.used), None)
             if due is None:
                 return None
-            for entry in card.index.entries[: due.eid]:
-                before = entry.event
-                if before.signature.lib == plugin.name and before.lane == due.lane and before.eid not in matcher.used:
-                    return None
+            mine = [
+                e.event.eid
+                for e in card.index.entries
+                if e.event.signature.lib == plugin.name and e.event.lane == due.lane and e.event.eid < due.eid
+            ]
+            reached = max((eid for eid in mine if eid in matcher.used), default=-1)
+            if any(eid > reached for eid in mine):
+                return None
             matcher.used.add(due.eid)
             self.marks.matches.append(self._mark(plugin, request, due.eid, "exact"))
             return due
