@@ -92,7 +92,6 @@ LIBRARIES = (
         instrumentors=("psycopg",),
         servers=postgres,
         beside=("psycopg[binary,pool]",),
-        oldest="3.1.4",  # the first with wheels for Python 3.11
     ),
 )
 

@@ -321,7 +321,7 @@ _WAIT = Send(link=connections.waiting, describe=_not_ours, feed=lambda call, ans
 PLUGIN = Plugin(
     name="psycopg",
     kind="db",
-    library="psycopg>=3.1,<3.4",
+    library="psycopg>=3.3,<3.4",
     encode_error=_encode_error,
     decode_error=_decode_error,
     patches=(
