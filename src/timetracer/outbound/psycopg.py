@@ -315,6 +315,8 @@ _OPEN = Open(
     encode=connections.remembered,
     leave=connections.move,
 )
+# libpq before 17 cancels in one blocking call that keeps the GIL: a peer in this process could never answer it.
+_CANCEL = Open(stand_in=lambda call, real, known: None, link=of_connection)
 _LISTENS = Exchange(describe=_notifications, encode=_refuse, decode=_refuse)
 _WAIT = Send(link=connections.waiting, describe=_not_ours, feed=lambda call, answers: None)
 
@@ -326,6 +328,7 @@ PLUGIN = Plugin(
     decode_error=_decode_error,
     patches=(
         Patch(f"{_CONNECTION}._connect_gen", _OPEN),
+        Patch(f"{_CONNECTION}.cancel", _CANCEL),
         Patch(
             "psycopg.connection_async:conninfo_attempts_async",
             Exchange(describe=_lookup, encode=_addresses, decode=_attempts),
