@@ -276,4 +276,6 @@ def _patches() -> Iterator[Patch]:
             yield Patch(f"{module.__name__}:AbstractConnection.{name}", role)
 
 
-PLUGIN = Plugin(name="redis", kind="redis", library="redis>=5.0.8,<9", patches=tuple(_patches()), encode_error=encode_error)
+PLUGIN = Plugin(
+    name="redis", kind="redis", library="redis>=5.0.8,<9", patches=tuple(_patches()), encode_error=encode_error
+)
