@@ -12,9 +12,9 @@ from timetracer import values
 from timetracer.cassette import model
 from timetracer.engine.bodies import Budget, Copy, CopyingStream
 from timetracer.engine.guard import guard
-from timetracer.engine.recorder import encode_fields
 from timetracer.engine.reruns import rerun_of
 from timetracer.engine.sessions import current
+from timetracer.engine.takes import encode_fields
 from timetracer.errors import UnsupportedError
 from timetracer.plugin import Headers, Inbound, Sink, Upload, Value
 

@@ -14,7 +14,7 @@ from timetracer.engine.drivers import REAL, Core, Drain, Linger, RealWith
 from timetracer.engine.guard import blamed
 from timetracer.engine.lanes import current_lane
 from timetracer.engine.links import Link, link_of
-from timetracer.engine.recorder import EMPTY, encode_fields
+from timetracer.engine.takes import EMPTY, encode_fields
 from timetracer.errors import CassetteCorrupt, Exhausted, ReplayError, UnsupportedError
 from timetracer.plugin import Call, Exchange, Open, Plugin, Poll, Receive, Reply, Request, Send, Upload, Value
 

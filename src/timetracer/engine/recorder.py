@@ -13,10 +13,7 @@ from timetracer.engine.drivers import REAL, Core
 from timetracer.engine.guard import guard
 from timetracer.engine.links import Link, link_of
 from timetracer.engine.sessions import silenced
-from timetracer.engine.takes import EMPTY as EMPTY
-from timetracer.engine.takes import Take as Take
-from timetracer.engine.takes import Tape
-from timetracer.engine.takes import encode_fields as encode_fields
+from timetracer.engine.takes import Take, Tape
 from timetracer.plugin import Call, Exchange, Open, Plugin, Request, Send, Upload, Value
 
 

@@ -19,8 +19,9 @@ from timetracer.engine.guard import say_once
 from timetracer.engine.guests import Guest
 from timetracer.engine.lanes import current_lane
 from timetracer.engine.measures import MEASURES
-from timetracer.engine.recorder import Recorder, Take
+from timetracer.engine.recorder import Recorder
 from timetracer.engine.spans import describe_span, is_local_root
+from timetracer.engine.takes import Take
 from timetracer.plugin import Inbound, Plugin
 
 _ids = random.SystemRandom()

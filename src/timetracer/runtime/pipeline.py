@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -180,8 +178,3 @@ def _local(name: str, where: str) -> None:
     """Raises ConfigError for a URL: object stores are not supported yet, and no folder is called that."""
     if "://" in where:
         raise ConfigError(name, where, "a local file or folder; object stores are not supported yet")
-
-
-def default_path(config: TraceConfig, name: str) -> Path:
-    """Returns where a cassette without a path goes that belongs to no inbound call."""
-    return Path(config.cassette_dir) / date.today().isoformat() / f"{name}__{os.urandom(8).hex()}.json"

@@ -77,7 +77,7 @@ def start(config: TraceConfig | None = None, *, library: Library | None = None) 
     global _started
     if _started is not None and _started.pinned:
         return
-    config = TraceConfig.from_env(known_plugins=_unknown_kinds()) if config is None else config
+    config = TraceConfig.from_env() if config is None else config
     with _lock:
         if _started is not None:
             stop()
@@ -246,12 +246,6 @@ def settle() -> None:
         logger.warning(
             "these functions are not where they were, and are not captured: %s (see timetracer doctor)", listed
         )
-
-
-def _unknown_kinds() -> dict[str, str]:
-    from timetracer.config import PLUGIN_KINDS
-
-    return {name: "" for name in libraries.discovered() if name not in PLUGIN_KINDS}
 
 
 def _put_hooks_in_place() -> None:
