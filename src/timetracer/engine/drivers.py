@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+import msgspec
 
 from timetracer.engine.bodies import adrain, drain
 from timetracer.plugin import Call
@@ -24,23 +25,20 @@ class Real:
 REAL = Real()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RealWith:
+class RealWith(msgspec.Struct, frozen=True, eq=False):
     """Effect: run the real function with other arguments."""
 
     args: tuple[Any, ...]
-    kwargs: dict[str, Any] = field(default_factory=dict)
+    kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Drain:
+class Drain(msgspec.Struct, frozen=True, eq=False):
     """Effect: read an upload to its end."""
 
     source: Any
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Linger:
+class Linger(msgspec.Struct, frozen=True, eq=False):
     """Effect: wait to be cancelled, for so many seconds; then act as if that had happened."""
 
     seconds: float

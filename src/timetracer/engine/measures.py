@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(slots=True)
-class Measures:
+class Measures(msgspec.Struct):
     """Running totals of this process. Read by telemetry; increments need no lock to be useful."""
 
     cassettes: int = 0  # written

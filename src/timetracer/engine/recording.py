@@ -6,7 +6,6 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,8 +30,7 @@ FULL = 1000
 """The process's own session makes room for the next one at so many events."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for every recording of this process.
 
     Attributes:
@@ -54,7 +52,7 @@ class Terms:
     errors_only: bool = False
     store_request_body: bool = True
     store_response_body: bool = True
-    resource: dict[str, Any] = field(default_factory=dict)
+    resource: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Recording:

@@ -6,9 +6,9 @@ import importlib
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import wrapt
 
 from timetracer.engine.drivers import adrive, drive, gdrive
@@ -21,8 +21,7 @@ _Proxy: type = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
 """What OTel's wrappers are: wrapt 2 has a base class for them, wrapt 1 has not."""
 
 
-@dataclass(slots=True)
-class Installed:
+class Installed(msgspec.Struct):
     """A plugin whose wrappers are in place.
 
     Attributes:
@@ -32,8 +31,8 @@ class Installed:
 
     plugin: Plugin
     enabled: bool = True
-    missing: list[str] = field(default_factory=list)
-    _undo: list[Callable[[], None]] = field(default_factory=list)
+    missing: list[str] = msgspec.field(default_factory=list)
+    _undo: list[Callable[[], None]] = msgspec.field(default_factory=list)
 
     def remove(self) -> None:
         """Takes the wrappers away again, where nobody wrapped them since."""

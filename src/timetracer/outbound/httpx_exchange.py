@@ -7,9 +7,10 @@ the same names; `transports` takes either.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
+
+import msgspec
 
 from timetracer.errors import UnsupportedError
 from timetracer.outbound.http_message import RawHeaders, http_request
@@ -89,8 +90,7 @@ class GivenStream:
         return aiter(self._chunks)
 
 
-@dataclass(frozen=True, slots=True)
-class _Library:
+class _Library(msgspec.Struct, frozen=True):
     """httpx or httpx2, and the streams that it takes for its own."""
 
     module: Any

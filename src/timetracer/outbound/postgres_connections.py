@@ -7,11 +7,11 @@ A moved connection is the same object with another libpq connection in it: what 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from logging import getLogger
 from typing import Any
 
+import msgspec
 import psycopg
 import psycopg.generators
 from psycopg import pq
@@ -137,8 +137,7 @@ def note_notice(call: Call) -> Call:
 # ------------------------------------------------------------------------------------------------ moving
 
 
-@dataclass(slots=True)
-class Home:
+class Home(msgspec.Struct):
     """What a peer stands for.
 
     Attributes:

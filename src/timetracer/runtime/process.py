@@ -9,8 +9,9 @@ import os
 import random
 import signal
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from timetracer.config import TraceConfig
 from timetracer.engine import entropy, lanes, threads
@@ -35,8 +36,7 @@ FLUSH_SECONDS = 2.0
 _ids = random.SystemRandom()
 
 
-@dataclass(slots=True)
-class Started:
+class Started(msgspec.Struct):
     """What is running in this process."""
 
     config: TraceConfig
