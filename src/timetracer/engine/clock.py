@@ -1,4 +1,4 @@
-"""The clock of a replayed session: it runs from the time at which the session was recorded, for that session alone.
+"""The clock of a replayed session: it tells the time at which the session was recorded, to that session alone.
 
 It stands beneath time-machine's hooks, which answer `time.time` and `datetime.now` for C and Python callers alike; ours
 reads the context at each call, so two replays at once each have their own time, and everything else the true one.
@@ -32,19 +32,21 @@ _real_time_ns = time_machine.escape_hatch.time.time_ns
 _travel: Any = None
 
 
-def _offset() -> int:
+def _now() -> int:
+    true: int = _real_time_ns()
     session: Any = context.get_current().get(SESSION_KEY)
     if session is None:
-        return 0
+        return true
     frame: FrameType | None = sys._getframe(2)  # time_machine's function; then, past the loop, the caller
     kind = _PASSED
     while kind is _PASSED:
         if frame is None:
-            return 0
+            return true
         name = frame.f_globals.get("__name__", "")
         kind = _kinds.get(name) or _kind_of(name)
         frame = frame.f_back
-    return 0 if kind is _TRUE else int(getattr(session, "clock_offset", 0))
+    tell: Any = None if kind is _TRUE else getattr(session, "clock", None)
+    return true if tell is None else int(tell(true))
 
 
 _PASSED, _TRUE, _RECORDED = "passed over", "true time", "recorded time"
@@ -65,10 +67,10 @@ class _SessionClock(time_machine.Traveller):
     """
 
     def time_ns(self) -> int:
-        return _real_time_ns() + _offset()
+        return _now()
 
     def time(self) -> float:
-        return (_real_time_ns() + _offset()) / 1e9
+        return _now() / 1e9
 
 
 def install() -> None:

@@ -73,10 +73,9 @@ class Extending:
         before = self.playing.draw(source, drawn)
         return self.recording.draw(source, drawn) if before is drawn else before
 
-    @property
-    def clock_offset(self) -> int:
-        """The clock runs from the recorded start."""
-        return self.playing.clock_offset
+    def clock(self, true: int) -> int:
+        """The time is that of the recording, which new calls find where the last known one left it."""
+        return self.playing.clock(true)
 
     def missed(self, error: Any) -> Any:
         """Keeps a miss that cannot be recorded either."""

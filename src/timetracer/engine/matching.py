@@ -17,7 +17,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import msgspec
 
 from timetracer.cassette.model import Cassette, Event
-from timetracer.engine.bindings import TOKEN, swap
+from timetracer.engine.bindings import SIGNED, TOKEN, swap
+from timetracer.engine.timeline import alone
 from timetracer.plugin import Plugin, Request
 
 _VOLATILE = re.compile(r'\{"\$volatile":\["((?:[^"\\]|\\.)*)",((?:[^"\\\]]|"(?:[^"\\]|\\.)*"|\\.)*)\]\}')
@@ -89,9 +90,15 @@ def _without_keys(data: Any, ignore: frozenset[str]) -> Any:
     return data
 
 
-def masked(text: str) -> Masked:
-    """Takes the volatile values out of a question: those a plugin named, then ids and times by their shape."""
-    tokens: list[str] = []
+def masked(text: str, *, signed: bool = False) -> Masked:
+    """Takes the volatile values out of a question: those a plugin named, then ids and times by their shape.
+
+    Args:
+        signed: also times that are signed, with their signatures.
+    """
+    tokens: list[str] = SIGNED.findall(text) if signed else []
+    if signed:
+        text = SIGNED.sub("\0signed\0", text)
     named = [(m[1], m[2]) for m in _VOLATILE.finditer(text)]
     if named:
         text = _VOLATILE.sub(lambda m: f'"*{m[1]}*"', text)
@@ -133,7 +140,9 @@ class Index:
         self.entries: list[Entry] = []
         self.exact: dict[str, list[Entry]] = {}
         self.cut_short: dict[str, list[Entry]] = {}  # the upload was not read to its end: without its body
+        self.alone = alone(cassette.events)
         self.by_mask: dict[str, list[Entry]] = {}
+        self.by_signed: dict[str, list[Entry]] | None = None
         self.wild: dict[tuple[str, str, str], list[Entry]] = {}
         self._body_of = body_of
         for event in cassette.events:
@@ -163,18 +172,33 @@ class Index:
     def masks(self) -> dict[str, list[Entry]]:
         """Returns the entries by masked question; built when the first call has no exact match."""
         if not self.by_mask:
+            by_mask: dict[str, list[Entry]] = {}
+            wild: dict[tuple[str, str, str], list[Entry]] = {}
             for entry in self.entries:
-                self.by_mask.setdefault(self.mask_of(entry).text, []).append(entry)
+                by_mask.setdefault(self.mask_of(entry).text, []).append(entry)
                 if entry.pattern is not None:
                     key = (entry.event.signature.lib, entry.event.type, entry.event.signature.method)
-                    self.wild.setdefault(key, []).append(entry)
+                    wild.setdefault(key, []).append(entry)
+            self.wild, self.by_mask = wild, by_mask  # whole, for other sessions look: two may both build it, alike
         return self.by_mask
+
+    def signed(self) -> dict[str, list[Entry]]:
+        """Returns the entries that hold a signed time by their question without it; built when first asked for."""
+        if self.by_signed is None:
+            found: dict[str, list[Entry]] = {}
+            for each in self.entries:
+                if SIGNED.search(each.text):
+                    mask = masked(each.text, signed=True)
+                    found.setdefault(mask.text, []).append(Entry(each.event, each.text, mask))
+            self.by_signed = found
+        return self.by_signed
 
     def mask_of(self, entry: Entry) -> Masked:
         """Returns an entry's question, masked; worked out once, with its wildcards."""
         if entry.mask is None:
-            entry.mask = masked(entry.text)
-            self._find_wildcards(entry, entry.mask)
+            mask = masked(entry.text)
+            self._find_wildcards(entry, mask)
+            entry.mask = mask  # last: whoever sees it sees the wildcards, too
         return entry.mask
 
     def _find_wildcards(self, entry: Entry, mask: Masked) -> None:
@@ -250,7 +274,7 @@ class Matcher:
     def __init__(self, index: Index, *, strict: bool = False, repeats: bool = False) -> None:
         self.index, self.strict, self.repeats = index, strict, repeats
         self.used: set[int] = set()
-        self.live: dict[str, str] = {}  # recorded value -> live value
+        self.live: dict[str, str] = {}  # recorded value -> live value; never changed but replaced: threads read it
         self.recorded: dict[str, str] = {}  # live value -> recorded value
         self._queues: dict[tuple[str, str], _Queue] = {}
         self._plain: re.Pattern[str] | None = None
@@ -263,7 +287,7 @@ class Matcher:
     def find(self, text: str, key: tuple[str, str, str], lane: str) -> Found | None:
         """Finds and uses up the event that answers a question; None where none does."""
         found = self._exact(text, lane) or (
-            None if self.strict else self._masked(text, lane) or self._wild(text, key, lane)
+            None if self.strict else self._masked(text, lane) or self._wild(text, key, lane) or self._signed(text, lane)
         )
         if found is not None:
             self.used.add(found.event.eid)
@@ -279,12 +303,20 @@ class Matcher:
         return None if entry is None else Found(entry.event, "exact")
 
     def _masked(self, text: str, lane: str) -> Found | None:
-        mask = masked(text)
-        entries = self.index.masks().get(mask.text)
+        return self._agreeing("mask", masked(text), self.index.masks(), lane)
+
+    def _signed(self, text: str, lane: str) -> Found | None:
+        """However right the clock is, now and then another second is signed than the recorded one."""
+        if SIGNED.search(text) is None:
+            return None
+        return self._agreeing("signed", masked(text, signed=True), self.index.signed(), lane)
+
+    def _agreeing(self, step: str, mask: Masked, known: dict[str, list[Entry]], lane: str) -> Found | None:
+        entries = known.get(mask.text)
         if entries is None:
             return None
         fits: Callable[[Entry], bool] = lambda e: self._agrees(e.mask.tokens if e.mask else (), mask.tokens)  # noqa: E731
-        entry = self._queue("mask", mask.text, entries).first(lane, self.used, fits)
+        entry = self._queue(step, mask.text, entries).first(lane, self.used, fits)
         if entry is None or entry.mask is None:
             return None
         self.bind(zip(entry.mask.tokens, mask.tokens, strict=False))
@@ -314,10 +346,10 @@ class Matcher:
 
     def bind(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Remembers which live value stands for which recorded one."""
-        for recorded, live in pairs:
-            if recorded != live:
-                self.live[recorded] = live
-                self.recorded[live] = recorded
+        new = {recorded: live for recorded, live in pairs if recorded != live}
+        if new:
+            self.live = self.live | new
+            self.recorded = self.recorded | {live: recorded for recorded, live in new.items()}
 
     def find_cut_short(self, bodiless: str, body: bytes, lane: str) -> Found | None:
         """Finds and uses up an event whose upload ended early; the question is without its body."""

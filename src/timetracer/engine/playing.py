@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from opentelemetry import trace
@@ -23,6 +22,7 @@ from timetracer.engine.measures import MEASURES
 from timetracer.engine.player import Player
 from timetracer.engine.recorder import PASSAGE, Passage
 from timetracer.engine.spans import describe_span, is_local_root
+from timetracer.engine.timeline import Timeline
 from timetracer.errors import ReplayError
 from timetracer.plugin import Inbound, Plugin, Request, Upload
 
@@ -82,7 +82,7 @@ class Playing:
         self._draws: dict[tuple[str, str], list[Any]] = {}
         self._drawn: dict[tuple[str, str], int] = {}
         self._span_ids: list[int] = []
-        self._clock_offset: int | None = None
+        self._timeline: Timeline | None = None
 
     # -- what the engine asks of a session
 
@@ -154,7 +154,7 @@ class Playing:
         """Takes another choice of cassettes, before the first call."""
         with self._lock:
             self._choice, self._decided, self._card, self._matcher = choice, False, None, None
-            self._clock_offset = None
+            self._timeline = None
 
     # -- the cassette in use
 
@@ -180,20 +180,25 @@ class Playing:
         """Which live value stands for which recorded one, so far."""
         return self._matcher.live if self._matcher is not None else {}
 
-    @property
-    def clock_offset(self) -> int:
-        """Nanoseconds between now and the time at which this was recorded."""
-        if self._clock_offset is not None:
-            return self._clock_offset
-        decided = self._decided or self._choice.decided
-        card = self.card if decided else self._choice.cards[0]  # asking for the time decides nothing
-        offset = 0
-        if card is not None and card.cassette.trace.start:
-            start = datetime.fromisoformat(card.cassette.trace.start)
-            offset = int(start.timestamp() * 1e6) * 1000 - self.epoch
-        if decided:
-            self._clock_offset = offset
-        return offset
+    def clock(self, true: int) -> int:
+        """Returns the time in this session for the true one, both in nanoseconds."""
+        timeline = self._timeline
+        if timeline is not None:
+            return timeline.at(true)
+        if self._decided or self._choice.decided:
+            return self._time().at(true)
+        return Timeline(self._choice.cards[0].cassette, self.epoch).at(true)  # asking for the time decides nothing
+
+    def _time(self) -> Timeline:
+        with self._lock:
+            if self._timeline is None:
+                card = self.card
+                self._timeline = Timeline(card.cassette if card is not None else None, self.epoch)
+            return self._timeline
+
+    def _follow(self, card: Card, request: Request, event: Event) -> None:
+        if event.eid in card.index.alone and request.replies is not None:
+            self._time().follow(event, time.time_ns())
 
     # -- answers
 
@@ -211,6 +216,7 @@ class Playing:
                     found = matcher.find_cut_short(matcher.text(plugin, request, fields, b""), body, lane)
                 if found is not None:
                     MEASURES.hits += 1
+                    self._follow(card, request, found.event)
                     self.marks.matches.append(self._mark(plugin, request, found.event.eid, found.step))
                     return self._whole(plugin, found.event)
                 if text in card.index.shared:
@@ -256,6 +262,7 @@ class Playing:
             if any(eid > reached for eid in mine):
                 return None
             matcher.used.add(due.eid)
+            self._follow(card, request, due)
             self.marks.matches.append(self._mark(plugin, request, due.eid, "exact"))
             return due
 

@@ -20,7 +20,11 @@ class Away:
     """A session whose clock is some seconds off."""
 
     def __init__(self, seconds: int) -> None:
-        self.clock_offset = seconds * 10**9
+        self.seconds = seconds
+
+    def clock(self, true: int) -> int:
+        """The time in the session."""
+        return true + self.seconds * 10**9
 
 
 @pytest.fixture(autouse=True)

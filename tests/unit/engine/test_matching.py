@@ -118,3 +118,38 @@ def test_text_that_is_no_unicode_is_compared_all_the_same() -> None:
     asking = Asking(cassette(event(0, "/\udce9", name="\udce9"), replacements=("\udcff-x",)))
     assert asking.ask("/\udce8", name="\udce9") is None
     assert asking.ask("/\udce9", name="\udce9") == (0, "exact")
+
+
+def signed(payload: str, stamp: str, mark: str) -> str:
+    """What Django signs with the time: a session, a cookie."""
+    return f"{payload}:{stamp}:{mark * 43}"
+
+
+def test_a_signed_time_is_another_in_each_run() -> None:
+    """A session that was signed in the next second is the same question; what was signed has to be the same."""
+    before, after = signed("e30", "1xUSZE", "R"), signed("e30", "1xUSZF", "g")
+    asking = Asking(cassette(event(0, "/s", params=[before]), event(1, "/s", params=[before], again=True)))
+    assert asking.ask("/s", params=[signed("e31", "1xUSZF", "g")]) is None
+    assert asking.ask("/s", params=["e30:1xUSZF:short"]) is None
+    assert asking.ask("/s", params=[after]) == (0, "masked")
+    assert asking.ask("/s", params=[after], again=True) == (1, "exact")
+    assert Asking(cassette(event(0, "/s", params=[before])), strict=True).ask("/s", params=[after]) is None
+
+
+def test_sessions_at_once_share_an_index_that_is_made_at_first_use() -> None:
+    """While one session builds the masks, another that asks sees all of them or builds them, too: never some."""
+    asking = Asking(cassette(*(event(n, f"/{n}/{A}") for n in range(300))))
+    index, seen = asking.matcher.index, list[int]()
+    real = index.mask_of
+    index.mask_of = lambda entry: (seen.append(len(index.by_mask)), real(entry))[1]  # type: ignore[method-assign]
+    assert asking.ask(f"/299/{B}") == (299, "masked")
+    assert set(seen) == {0}
+
+
+def test_who_holds_the_bindings_sees_them_unchanged() -> None:
+    """Threads of a session put live values into answers while another one binds: what they read does not change."""
+    asking = Asking(cassette(event(0, f"/a/{A}"), event(1, f"/b/{B}")))
+    assert asking.ask(f"/a/{C}") == (0, "masked")
+    held = asking.matcher.live
+    assert asking.ask(f"/b/{D}") == (1, "masked")
+    assert (held, asking.matcher.live) == ({A: C}, {A: C, B: D})

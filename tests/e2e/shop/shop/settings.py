@@ -45,6 +45,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 50_000_000
-LOGGING = {"version": 1, "disable_existing_loggers": False}
+LOGGING = {  # without DEBUG Django tells nobody but the admins why a page failed; here the server's log says it
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"log": {"class": "logging.StreamHandler"}},
+    "loggers": {"django.request": {"handlers": ["log"], "level": "ERROR"}},
+}
 if os.environ.get("SHOP_TIMETRACER"):
     TIMETRACER = json.loads(os.environ["SHOP_TIMETRACER"])
