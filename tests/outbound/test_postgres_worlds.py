@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 import timetracer
 from tests.services import PostgresServer
 from timetracer.errors import ReplayError
+from timetracer.outbound.postgres_peer import Peer
 
 
 @pytest.fixture
@@ -291,3 +293,14 @@ def test_a_cleared_result_is_refused(dsn: str, tmp_path: Path) -> None:
         work()
     with pytest.raises(ReplayError, match="not recorded in full"), timetracer.replay(tmp_path / "c.json"):
         work()
+
+
+def test_there_are_peers_for_ever(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer's number is its port, and ports end at 65535: then it begins anew, past those that are in use."""
+    with timetracer.record(tmp_path / "c.json"), psycopg.connect(dsn) as conn:
+        recorded = conn.execute("select 1").fetchall()
+    last = max(itertools.islice(Peer._numbers, 65535))
+    monkeypatch.setattr(Peer, "_numbers", itertools.cycle([last, last, 1]))
+    with timetracer.replay(tmp_path / "c.json"), psycopg.connect(dsn), psycopg.connect(dsn) as second:
+        assert second.pgconn.port == b"1"
+        assert second.execute("select 1").fetchall() == recorded

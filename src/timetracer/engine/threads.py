@@ -17,6 +17,8 @@ from opentelemetry import context
 from timetracer.engine.sessions import SESSION_KEY, SILENT_KEY
 
 _undo: list[Callable[[], None]] = []
+_submitting = threading.local()
+"""Whether this thread hands a task to a pool: a thread that the pool starts for it outlives the session."""
 
 
 def _carried() -> Any:
@@ -28,7 +30,7 @@ def _carried() -> Any:
 def _in(session: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        if SESSION_KEY in context.get_current():
+        if context.get_current().get(SESSION_KEY) is session:
             return function(*args, **kwargs)
         token = context.attach(context.set_value(SESSION_KEY, session))
         try:
@@ -48,7 +50,7 @@ def install() -> None:
 
     @functools.wraps(real_start)
     def start(self: threading.Thread) -> None:
-        session = _carried()
+        session = None if getattr(_submitting, "now", False) else _carried()
         if session is not None:
             self.run = _in(session, self.run)  # type: ignore[method-assign]
         real_start(self)
@@ -56,7 +58,11 @@ def install() -> None:
     @functools.wraps(real_submit)
     def submit(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         session = _carried()
-        future: Future[Any] = real_submit(self, fn if session is None else _in(session, fn), *args, **kwargs)
+        _submitting.now = True
+        try:
+            future: Future[Any] = real_submit(self, fn if session is None else _in(session, fn), *args, **kwargs)
+        finally:
+            _submitting.now = False
         return future
 
     threading.Thread.start = start  # type: ignore[method-assign]

@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
+from itertools import cycle
 from logging import getLogger
 from pathlib import Path
 from typing import Any, ClassVar
@@ -57,12 +57,12 @@ class Peer:
 
     home: Any = None
     refusing = False
-    _numbers = count(1)
+    _numbers = cycle(range(1, 65536))  # of ports, for libpq
     _open: ClassVar[dict[int, Peer]] = {}
 
     def __init__(self, settings: Mapping[str, str], address: Mapping[str, str], *, begun: bytes = b"I") -> None:
         self.settings, self.address, self.begun = settings, address, begun
-        self.number = next(self._numbers)
+        self.number = next(number for number in self._numbers if number not in self._open)
         self.folder = tempfile.mkdtemp(prefix="timetracer-pg-")
         self._conversation = Conversation(settings, self.number, begun)
         self._fed: deque[Sequence[Result]] = deque()

@@ -121,15 +121,19 @@ class _Late(importlib.abc.MetaPathFinder):
             sys.meta_path.insert(0, cls(actions))
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        action = self.actions.get(name)
-        if action is None:
+        if name not in self.actions:
             return None
-        del self.actions[name]
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.loader is None:
-            return spec
-        spec.loader = _Loader(spec.loader, action)
+        # Asked of the others, and not of `importlib`, which asks us. The action stays: who looks need not import.
+        others = (finder for finder in list(sys.meta_path) if finder is not self and hasattr(finder, "find_spec"))
+        spec = next((found for finder in others if (found := finder.find_spec(name, path, target)) is not None), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader, lambda: self._imported(name))
         return spec
+
+    def _imported(self, name: str) -> None:
+        action = self.actions.pop(name, None)
+        if action is not None:
+            action()
 
 
 class _Loader(importlib.abc.Loader):

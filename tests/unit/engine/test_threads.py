@@ -55,3 +55,13 @@ def test_a_clients_own_threads_do_not() -> None:
     """Beneath a captured call nothing is carried: those threads are not the app's."""
     with ThreadPoolExecutor(1) as pool, current("session"), silenced(frozenset()):
         assert pool.submit(here).result() is None
+
+
+def test_a_pools_threads_belong_to_nobody() -> None:
+    """A thread that a pool starts for one session's task runs the next session's task, and nobody's, as theirs."""
+    with ThreadPoolExecutor(1) as pool:
+        with current("first"):
+            assert pool.submit(here).result() == "first"
+        with current("second"):
+            assert pool.submit(here).result() == "second"
+        assert pool.submit(here).result() is None
