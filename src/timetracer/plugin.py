@@ -192,9 +192,14 @@ class Receive(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Poll(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Asks a link whether an answer waits, and takes none."""
+    """Asks a link whether an answer waits, and takes none.
+
+    Args:
+        opens: opens a closed link, where the real function does so before it looks.
+    """
 
     link: Callable[[Call], object]
+    opens: Callable[[Call], object] = lambda call: None
 
 
 class Open(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -1,4 +1,5 @@
-"""The contract suite with the oldest and the newest release of each library that the ranges in pyproject.toml admit.
+"""The contract suite with the oldest and the newest release of each library that the ranges in pyproject.toml admit,
+and with those in between where a library was rebuilt inside.
 
     python -m tests.outbound.versions [--short] [NAME ...]      # httpx, redis, ...; all of them if none is named
 
@@ -69,6 +70,8 @@ class Library:
         beside: what else its steps import, for every edition.
         beside_oldest: what the oldest release needs besides, that it does not ask for itself.
         oldest: its version, where the low end of the range cannot be installed.
+        between: releases to check as well: the ends of each series that does things in a way of its own.
+        dress: what makes this line another one than the library's first (`hiredis`).
     """
 
     name: str
@@ -77,6 +80,11 @@ class Library:
     beside: tuple[str, ...] = ()
     beside_oldest: tuple[str, ...] = ()
     oldest: str = ""
+    between: tuple[str, ...] = ()
+    dress: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.dress}" if self.dress else self.name
 
 
 # A new library is one line.
@@ -86,35 +94,42 @@ LIBRARIES = (
     Library(name="requests", instrumentors=("requests", "urllib3"), beside=("timetracer[urllib3]",)),
     Library(name="urllib3", instrumentors=("urllib3",), beside=("brotli", "zstandard")),
     Library(name="aiohttp", instrumentors=("aiohttp-client",), beside=("brotli",)),
-    Library(name="redis", instrumentors=("redis",), servers=redis),
+    Library(name="redis", instrumentors=("redis",), servers=redis, between=("5.2.1", "6.4.0", "7.4.1")),
+    Library(name="redis", dress="hiredis", instrumentors=("redis",), servers=redis, beside=("redis[hiredis]",)),
     Library(
         name="psycopg",
         instrumentors=("psycopg",),
         servers=postgres,
         beside=("psycopg[binary,pool]",),
+        between=("3.1.20", "3.2.1", "3.2.13"),  # 3.2.0 asks for a psycopg-binary that was never published
     ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """The oldest or the newest release of one library."""
+    """One release of one library."""
 
     library: Library
-    edge: str  # oldest, newest
+    edge: str  # oldest, newest, or a version in between
 
     def __str__(self) -> str:
-        return f"{self.library.name}-{self.edge}"
+        return f"{self.library}-{self.edge}"
 
     @property
     def wanted(self) -> list[str]:
         """What pip is to install: the library at its edge, our extra for it, what its steps need."""
-        edge = [f"{self.library.name}=={self.library.oldest or lower_bound(self.library.name)}"]
         ours = [each for each in self.library.beside if each.startswith("timetracer[")]
         extras = ",".join([self.library.name, *(each[11:-1] for each in ours)])
         others = [each for each in self.library.beside if each not in ours]
-        oldest = [*edge, *self.library.beside_oldest] if self.edge == "oldest" else []
-        return ["-e", f"{ROOT}[{extras}]", *others, *oldest]
+        return ["-e", f"{ROOT}[{extras}]", *others, *self._pinned()]
+
+    def _pinned(self) -> list[str]:
+        if self.edge == "newest":
+            return []
+        oldest = self.library.oldest or lower_bound(self.library.name)
+        pinned = f"{self.library.name}=={oldest if self.edge == 'oldest' else self.edge}"
+        return [pinned, *self.library.beside_oldest] if self.edge == "oldest" else [pinned]
 
     def environment(self) -> Path:
         """Returns the interpreter of this edition's environment, made unless it is there."""
@@ -157,7 +172,8 @@ class Edition:
         return said + (f"; not of this release: {', '.join(misfits)}" if misfits else "")
 
 
-EDITIONS = tuple(Edition(library, edge) for library in LIBRARIES for edge in ("oldest", "newest"))
+EDGES = tuple(Edition(library, edge) for library in LIBRARIES for edge in ("oldest", "newest"))
+EDITIONS = (*EDGES, *(Edition(library, version) for library in LIBRARIES for version in library.between))
 
 
 def lower_bound(name: str) -> str:

@@ -75,10 +75,7 @@ def poll(plugin: Plugin, role: Poll, call: Call) -> Core | None:
         return None
     if link.stream is not None:
         return link.stream.poll(plugin, role, call, link)  # type: ignore[no-any-return]
-    if not link.stand_in:
-        return None
-    waits = bool(link.pending)
-    return _answering(waits)
+    return _polling(plugin, role, call, link) if link.stand_in else None
 
 
 def open_(plugin: Plugin, role: Open, call: Call) -> Core | None:
@@ -110,10 +107,12 @@ def _closing(link: Link) -> Core:
     return (yield REAL)
 
 
-def _answering(value: Any) -> Core:
-    """Returns a core that has nothing to wait for."""
-    yield from ()
-    return value
+def _polling(plugin: Plugin, role: Poll, call: Call, link: Link) -> Core:
+    """Looks at a stand-in; one that was closed is opened first, and may subscribe again while it is."""
+    role.opens(call)
+    if link.stream is not None:
+        return (yield from link.stream.poll(plugin, role, call, link))
+    return bool(link.pending)
 
 
 CORES: dict[type, Callable[..., Core | None]] = {

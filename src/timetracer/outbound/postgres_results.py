@@ -30,6 +30,8 @@ _FIELDS = tuple((name, getattr(pq.DiagnosticField, name.upper())) for name in ER
 _STREAMED = {pq.ExecStatus.SINGLE_TUPLE, getattr(pq.ExecStatus, "TUPLES_CHUNK", pq.ExecStatus.SINGLE_TUPLE)}
 _COPIES = {pq.ExecStatus.COPY_IN: "in", pq.ExecStatus.COPY_OUT: "out"}
 NOTICES = "_timetracer_notices"
+# https://github.com/psycopg/psycopg/blob/3.1.20/psycopg/psycopg/pq/pq_ctypes.py#L405 and libpq's own words.
+_READING, _GONE = "consuming input failed: ", "server closed the connection unexpectedly"
 _JSONB, _JSON = 3802, 114
 
 
@@ -82,6 +84,18 @@ def _all_described(found: Sequence[Any], changed: Value, notices: Value) -> Valu
     if kept and notices:
         kept[0]["notices"] = notices
     return kept[0] if len(kept) == 1 else kept
+
+
+def last_words(error: BaseException) -> Value:
+    """Returns the error in which the server took its leave; the error as it is where it just went away.
+
+    psycopg before 3.2.3 tells them in the text of the connection's error alone, and then what libpq adds itself.
+    """
+    said, ended, _ = str(error).partition(_GONE)
+    words = said.removeprefix(_READING).rstrip("\n")
+    if not ended or not said.startswith(_READING) or not words:
+        return error
+    return {"error": {"severity": "FATAL", "severity_nonlocalized": "FATAL", "message_primary": words}}
 
 
 def restored(kept: Value) -> Sequence[Result]:

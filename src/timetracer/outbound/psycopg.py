@@ -275,7 +275,7 @@ def _encode_error(call: Call, error: BaseException) -> Value:
         return _kept_pipelined(call, None)
     if isinstance(call.owner, _Cursor | _Connection | _Copy):
         return None  # made of the answer, or of the connection's state: it comes again without being kept
-    return None if getattr(error, "pgresult", None) is not None else error
+    return None if getattr(error, "pgresult", None) is not None else results.last_words(error)
 
 
 def _decode_error(call: Call, error: Any) -> BaseException:
@@ -323,7 +323,7 @@ _WAIT = Send(link=connections.waiting, describe=_not_ours, feed=lambda call, ans
 PLUGIN = Plugin(
     name="psycopg",
     kind="db",
-    library="psycopg>=3.3,<3.4",
+    library="psycopg>=3.1.10,<3.4",
     encode_error=_encode_error,
     decode_error=_decode_error,
     patches=(

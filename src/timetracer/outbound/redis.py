@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import redis.asyncio.connection
@@ -170,11 +171,11 @@ def encode_error(call: Call, error: BaseException) -> Value:
 
 
 # ----------------------------------------------------------------------------------- connections, with no server behind
-# Every private name of redis-py that this file leans on is between here and the end. Read in 5.0.8, 5.2.1, 6.4.0,
-# 7.0.1 and 8.1.0; in the sources of 8.1.0:
+# Every private name of redis-py that this file leans on is between here and the end. Read in 5.0.0, 5.2.1, 6.4.0,
+# 7.4.1 and 8.1.0; in the sources of 8.1.0:
 #   _connect, on_connect_check_health (5.x: on_connect), _send_ping, _sock, _parser
 #     https://github.com/redis/redis-py/blob/v8.1.0/redis/connection.py#L1035-L1336
-#   _close, _reader, _writer
+#   _reader, _writer
 #     https://github.com/redis/redis-py/blob/v8.1.0/redis/asyncio/connection.py#L749-L880
 #   the parsers, switched by the handshake if the protocol is RESP3
 #     https://github.com/redis/redis-py/blob/v8.1.0/redis/connection.py#L1177-L1184
@@ -238,16 +239,22 @@ def _synchronous(made: Any) -> bool:
     return isinstance(made, redis.connection.AbstractConnection)
 
 
+def opened(call: Call) -> None:
+    """Opens a closed connection, as the sync `can_read` does: a subscriber that lost its own subscribes again there."""
+    if _synchronous(call.owner) and call.owner._sock is None:
+        call.owner.connect()
+
+
 def leave(made: Any) -> None:
     """Unmakes a connection: its next use opens it again. Works without the event loop that it was made in."""
     if _synchronous(made):
         made.disconnect()
         return
     made._parser.on_disconnect()
-    try:
-        made._close()
-    except RuntimeError:  # the event loop of a live connection is closed
-        made._reader = made._writer = None
+    writer, made._reader, made._writer = made._writer, None, None
+    if writer is not None:
+        with suppress(RuntimeError):  # the event loop of a live connection is closed
+            writer.close()
 
 
 # -------------------------------------------------------------------------------------------------------------- patches
@@ -268,7 +275,7 @@ def _patches() -> Iterator[Patch]:
             "on_connect_check_health" if hasattr(known, "on_connect_check_health") else "on_connect": readying,
             "_send_ping": checking,
             "send_packed_command": Send(link=connection, describe=describe),
-            "can_read" if hasattr(known, "can_read") else "can_read_destructive": Poll(link=connection),
+            "can_read" if hasattr(known, "can_read") else "can_read_destructive": Poll(link=connection, opens=opened),
             "read_response": Receive(link=connection, encode=reply, decode=lambda call, value: value),
             "disconnect": Close(link=connection),
         }
@@ -277,5 +284,5 @@ def _patches() -> Iterator[Patch]:
 
 
 PLUGIN = Plugin(
-    name="redis", kind="redis", library="redis>=5.0.8,<9", patches=tuple(_patches()), encode_error=encode_error
+    name="redis", kind="redis", library="redis>=5,<9", patches=tuple(_patches()), encode_error=encode_error
 )

@@ -10,7 +10,7 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 
 from tests.outbound.steps import Steps
-from tests.outbound.steps.redis_clients import aclient, shared
+from tests.outbound.steps.redis_clients import aclient, aclosed, shared
 
 steps = Steps()
 
@@ -167,7 +167,7 @@ async def asyncio_errors() -> object:
             seen.append(await broken.blpop([name], timeout=1))
         except redis.RedisError as error:
             seen.append(error)
-        await broken.aclose()
+        await aclosed(broken)
     return seen
 
 
@@ -196,5 +196,5 @@ async def second_event_loop() -> object:
     """The same client in another event loop."""
     r = shared.pop("async")
     seen = [await r.incr("loops"), await r.get("loops")]
-    await r.aclose()
+    await aclosed(r)
     return seen

@@ -30,6 +30,11 @@ def aclient(**options: Any) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_url(server(), **options)
 
 
+async def aclosed(made: redis.asyncio.Redis) -> None:
+    """Closes an asyncio client; redis-py 5.0.0 has no `aclose` yet, and what came later warns of `close`."""
+    await (made.aclose() if hasattr(made, "aclose") else made.close())
+
+
 def pooled() -> redis.Redis:
     """Returns the one client that most steps share."""
     return shared.setdefault("client", client())

@@ -111,6 +111,19 @@ def pubsub_reconnects() -> object:
 
 
 @steps
+def pubsub_looks_on_a_lost_connection() -> object:
+    """A subscriber that tells its loss is connected, and subscribed, by the next look for a message."""
+    r = client(protocol=2)
+    listener = client(protocol=2, retry=never()).pubsub()
+    listener.subscribe("lost")
+    seen = [listener.get_message(timeout=1), r.client_kill_filter(_type="pubsub")]
+    seen += [outcome(lambda: listener.get_message(timeout=1)), listener.get_message(timeout=1)]
+    seen += [r.publish("lost", "back"), listener.get_message(timeout=1), listener.get_message(timeout=0.02)]
+    listener.close()
+    return seen
+
+
+@steps
 def pubsub_health() -> object:
     """A subscriber that pings by the clock."""
     r = client(health_check_interval=0.001)
