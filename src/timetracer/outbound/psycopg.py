@@ -303,7 +303,7 @@ def _takes(
     return Patch(target, Receive(link=link, encode=encode, decode=None, idle=idle))
 
 
-_INFO = "psycopg._connection_info:ConnectionInfo"
+_INFO = "psycopg:ConnectionInfo"
 _CURSOR = f"{_Cursor.__module__}:{_Cursor.__name__}"
 _SERVER_CURSOR = f"{_ServerCursor.__module__}:{_ServerCursor.__name__}"
 _CONNECTION = f"{_Connection.__module__}:{_Connection.__name__}"
@@ -323,7 +323,7 @@ _WAIT = Send(link=connections.waiting, describe=_not_ours, feed=lambda call, ans
 PLUGIN = Plugin(
     name="psycopg",
     kind="db",
-    library="psycopg>=3.1.10,<3.4",
+    library="psycopg>=3.1.15,<3.4",
     encode_error=_encode_error,
     decode_error=_decode_error,
     patches=(

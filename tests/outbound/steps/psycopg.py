@@ -246,7 +246,7 @@ def makes_rows() -> object:
 @steps
 def fetches_in_parts() -> object:
     cur = shared["one"].execute("select generate_series(1, 7)")
-    seen: list[object] = [cur.fetchone(), cur.fetchmany(2), next(cur), cur.rownumber, cur.rowcount]
+    seen: list[object] = [cur.fetchone(), cur.fetchmany(2), next(iter(cur)), cur.rownumber, cur.rowcount]
     cur.scroll(-1)
     return [*seen, cur.fetchone(), list(cur), cur.fetchone(), cur.fetchall()]
 
