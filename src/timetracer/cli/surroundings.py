@@ -11,12 +11,11 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, v
 from pathlib import Path
 from typing import Any, Literal
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from timetracer import __version__
 from timetracer.config import TraceConfig
 from timetracer.engine import wrapping
 from timetracer.plugin import Plugin
+from timetracer.runtime.releases import release_of
 
 Found = tuple[str, Literal["ok", "note", "wrong"], str]
 """Name, state, detail."""
@@ -97,25 +96,13 @@ def plugin_found(found: EntryPoint) -> Found:
         return found.name, "wrong", str(error)
     if not isinstance(plugin, Plugin):
         return found.name, "wrong", f"{found.value} is no timetracer.plugin.Plugin"
-    about, inside = _library(plugin)
+    release = release_of(plugin)
     missing = wrapping.missing_targets(plugin)
     if missing:
-        return found.name, "wrong", f"{about}: not where they were, and not captured: {', '.join(missing)}"
-    if not inside:
-        return found.name, "wrong", f"{about}: not among the versions that this plugin knows ({plugin.library})"
-    return found.name, "ok", f"{about}, {len(plugin.patches)} functions in place{_spans(found.name)}"
-
-
-def _library(plugin: Plugin) -> tuple[str, bool]:
-    try:
-        wanted = Requirement(plugin.library)
-    except InvalidRequirement:
-        return plugin.library, True
-    python = wanted.name == "python"  # a module of the standard library
-    installed = platform.python_version() if python else _version(wanted.name)
-    if installed is None:
-        return f"{wanted.name} (its version is not known)", True
-    return f"{wanted.name} {installed}", wanted.specifier.contains(installed, prereleases=True)
+        return found.name, "wrong", f"{release}: not where they were, and not captured: {', '.join(missing)}"
+    if not release.tested:
+        return found.name, "wrong", f"{release}: not among the versions that this plugin knows ({plugin.library})"
+    return found.name, "ok", f"{release}, {len(plugin.patches)} functions in place{_spans(found.name)}"
 
 
 def _spans(name: str) -> str:

@@ -283,6 +283,4 @@ def _patches() -> Iterator[Patch]:
             yield Patch(f"{module.__name__}:AbstractConnection.{name}", role)
 
 
-PLUGIN = Plugin(
-    name="redis", kind="redis", library="redis>=5,<9", patches=tuple(_patches()), encode_error=encode_error
-)
+PLUGIN = Plugin(name="redis", kind="redis", library="redis>=5,<9", patches=tuple(_patches()), encode_error=encode_error)

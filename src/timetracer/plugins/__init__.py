@@ -52,7 +52,7 @@ def enable_plugin(name: str) -> None:
         if dist is None or dist.name != "timetracer":
             raise
         raise MissingDependencyError(f"the plugin {name}", name.replace("_", "-")) from error
-    wrapping.install(plugin).enabled = True
+    libraries.put_in_place(plugin).enabled = True
 
 
 def disable_plugin(name: str) -> None:

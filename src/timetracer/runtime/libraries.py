@@ -21,9 +21,11 @@ from timetracer.engine import wrapping
 from timetracer.engine.door import door
 from timetracer.engine.guard import guard
 from timetracer.errors import ConfigError, ReplayError
-from timetracer.plugin import Plugin
+from timetracer.plugin import Open, Plugin
+from timetracer.runtime.releases import release_of
 
 if TYPE_CHECKING:
+    from timetracer.config import TraceConfig
     from timetracer.engine.cards import Card
 
 logger = logging.getLogger(__name__)
@@ -60,12 +62,12 @@ def load(name: str) -> Plugin:
     return plugin
 
 
-def install_present(*, strict: bool) -> None:
+def install_present(config: TraceConfig) -> None:
     """Installs the plugins whose library is imported already or will be by OTel; the others follow when it is imported.
 
-    Args:
-        strict: an error is raised (replay) rather than noted (recording).
+    An error is raised in a replay, and noted in a recording.
     """
+    strict = config.mode == "replay"
     instrumented: set[str] = set()
     if _LAUNCHER in sys.modules:  # without it, nothing is instrumented, and what the app does not use stays unloaded
         instrumented = {found.name for found in entry_points(group="opentelemetry_instrumentor")}
@@ -74,9 +76,9 @@ def install_present(*, strict: bool) -> None:
         module = _MODULE_OF.get(name, name)
         here = module in sys.modules
         if here or (_INSTRUMENTOR_OF.get(name, name) in instrumented and _importable(module)):
-            _install(name, strict=strict)
+            _install(name, config)
         elif _importable(module):
-            waiting[module] = lambda name=name: _install(name, strict=strict)  # type: ignore[misc]
+            waiting[module] = lambda name=name: _install(name, config)  # type: ignore[misc]
     for name in INBOUND:
         if name in sys.modules or (name in instrumented and _importable(name)):
             _install_inbound(name, strict=strict)
@@ -93,12 +95,44 @@ def _install_inbound(name: str, *, strict: bool) -> None:
         importlib.import_module(f"timetracer.inbound.{name}").install(door)
 
 
-def _install(name: str, *, strict: bool) -> None:
-    if strict:
-        wrapping.install(load(name))
+def _install(name: str, config: TraceConfig) -> None:
+    if config.mode == "replay":
+        state = put_in_place(load(name))
+        if config.should_mock_plugin(name, state.plugin.kind):
+            _close_off(state)
         return
     with guard(f"{name}: installing the plugin"):
-        wrapping.install(load(name))
+        put_in_place(load(name))
+
+
+def put_in_place(plugin: Plugin) -> wrapping.Installed:
+    """Installs a plugin. A release of its library that nobody tested is said once, and is no reason to do without."""
+    new = plugin.name not in wrapping.installed()
+    state = wrapping.install(plugin)
+    if new and not (release := release_of(plugin)).tested:
+        logger.warning(
+            "%s is not among the releases that timetracer was tested with (%s): a call that it makes in another way"
+            " is not recorded, and finds no answer in a replay (see timetracer doctor)",
+            release,
+            plugin.library,
+        )
+    return state
+
+
+def _close_off(state: wrapping.Installed) -> None:
+    """Refuses a library that would open its connections unseen: what connects in C (libpq) passes by the fence.
+
+    Raises:
+        ReplayError: a function that opens connections is not where it was.
+    """
+    openings = [p.target for p in state.plugin.patches if isinstance(p.role, Open) and p.role.leave is not None]
+    if lost := [target for target in openings if target in state.missing]:
+        plugin = state.plugin
+        raise ReplayError(
+            f"{release_of(plugin)} opens its connections elsewhere than in {', '.join(lost)}, so a replay could not"
+            f" keep it from the server: install {plugin.library}, or name {plugin.name} in TIMETRACER_LIVE_PLUGINS",
+            reason="plugin not installed",
+        )
 
 
 def _importable(module: str) -> bool:

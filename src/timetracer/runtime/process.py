@@ -230,7 +230,7 @@ def prepare(config: TraceConfig) -> None:
 
     from timetracer import telemetry
 
-    libraries.install_present(strict=config.mode == "replay")
+    libraries.install_present(config)
     entropy.install()
     lanes.install(asyncio.BaseEventLoop, SESSIONS.rankable)
     threads.install()
