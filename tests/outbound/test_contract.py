@@ -364,6 +364,14 @@ class Line:
         self.waiting.extend(Line.answers[word] for word in words)
     def poll(self):
         return bool(self.waiting)
+    def look(self):
+        if not self.made:
+            self.join()
+        return bool(self.waiting)
+    def join(self):
+        self.open()
+        self.made = True
+        self.send("listen")
     def receive(self):
         answer = self.waiting.popleft() if self.waiting else None
         if isinstance(answer, Exception):
@@ -401,6 +409,7 @@ def line(**answers: Any) -> Any:
         "Line.send": Send(link=_owner, describe=_said),
         "Line.receive": Receive(link=_owner, encode=same, decode=same),
         "Line.poll": Poll(link=_owner),
+        "Line.look": Poll(link=_owner, opens=lambda call: None if call.owner.made else call.owner.join()),
         "Line.close": Close(link=_owner),
     }
     lib = toy(LINE, roles)
@@ -451,6 +460,27 @@ def test_a_stream_keeps_its_empty_polls(tmp_path: Path) -> None:
         assert listen(lambda wire: None) == live
     with pytest.raises(timetracer.Exhausted), timetracer.replay(tmp_path / "c.json"):
         listen(lambda wire: [wire.receive() for _ in range(9)])
+
+
+def test_a_look_at_a_closed_link_opens_it(tmp_path: Path) -> None:
+    """Where the library opens, and subscribes, as it looks for an answer, a replay does, and finds what was there."""
+    lib = line(listen="joined")
+
+    def listen() -> list[Any]:
+        wire, seen = lib.Line(), []
+        wire.join()
+        for _ in range(2):
+            seen += [wire.look(), wire.receive(), wire.made]
+            wire.close()
+        return seen
+
+    with timetracer.record(tmp_path / "c.json"):
+        live = listen()
+    assert live == [True, "joined", True] * 2
+    lib.asked.clear()
+    with timetracer.replay(tmp_path / "c.json"):
+        assert listen() == live
+    assert lib.asked == []
 
 
 def test_a_refused_opening_is_refused_again_and_a_later_one_is_not(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import pytest
 import timetracer
 from tests.outbound.suite import VARIANTS, Recordings, Suite, Variant
 from tests.services import private_folder, start_postgres
+from timetracer.outbound.postgres_results import last_words
 
+GONE = "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally"
 SUITE = Suite("tests.outbound.steps.psycopg", instrumentors=("psycopg",))
 
 
@@ -31,6 +33,22 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
 def test_replay_equals_live(recordings: Recordings, variant: Variant) -> None:
     """Whatever the steps saw live, they see again with the server gone."""
     SUITE.check(recordings, variant)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"consuming input failed: going down\nDETAIL:  maintenance\n{GONE}", "going down\nDETAIL:  maintenance"),
+        (f"consuming input failed: {GONE}", None),
+        (f"sending query failed: going down\n{GONE}", None),
+        ("consuming input failed: could not receive data from server: Connection reset by peer", None),
+    ],
+)
+def test_a_servers_last_words_are_kept(text: str, words: str | None) -> None:
+    """psycopg before 3.2.3 tells them in the lost connection's error; the stand-in says them before it goes."""
+    error = psycopg.OperationalError(text)
+    kept = last_words(error)
+    assert kept is error if words is None else kept["error"]["message_primary"] == words
 
 
 def test_a_changed_statement_is_refused(recordings: Recordings) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from packaging.requirements import Requirement
+
+from timetracer.runtime import libraries
 
 ROOT = Path(__file__).parents[2]
 PTH = ROOT / "src" / "timetracer_replay.pth"
@@ -74,6 +77,17 @@ def test_extras_all_and_test_leave_none_out() -> None:
     named = {name for group in extras["all"] if "[" in group for name in group[len("timetracer[") : -1].split(",")}
     assert named == set(extras) - {"all", "opentelemetry", "test"}
     assert "timetracer[all]" in extras["test"]
+
+
+@pytest.mark.parametrize("name", sorted(libraries.discovered()))
+def test_an_extra_installs_what_its_plugin_was_tested_with(name: str) -> None:
+    """The range of an extra and that of its plugin are one and the same."""
+    library = libraries.load(name).library
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    asked = {each.name: each for each in map(Requirement, extras[name.replace("_", "-")])}
+    if library and Requirement(library).name != "python":
+        wanted = Requirement(library)
+        assert asked[wanted.name].specifier == wanted.specifier
 
 
 def test_no_dependency_is_pinned() -> None:

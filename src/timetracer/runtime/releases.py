@@ -7,9 +7,10 @@ import platform
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import zip_longest
+
+import msgspec
 
 from timetracer.plugin import Plugin
 
@@ -22,8 +23,7 @@ _OPERATORS: dict[str, Callable[[int, int], bool]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(msgspec.Struct, frozen=True):
     """What is installed of a plugin's library.
 
     Attributes:
