@@ -1,5 +1,4 @@
-"""The contract suite with the oldest and the newest release of each library that the ranges in pyproject.toml admit,
-and with those in between where a library was rebuilt inside.
+"""The contract suite with the releases at both ends of each library's range, and with those in between that differ.
 
     python -m tests.outbound.versions [--short] [NAME ...]      # httpx, redis, ...; all of them if none is named
 
@@ -176,13 +175,18 @@ EDGES = tuple(Edition(library, edge) for library in LIBRARIES for edge in ("olde
 EDITIONS = (*EDGES, *(Edition(library, version) for library in LIBRARIES for version in library.between))
 
 
-def lower_bound(name: str) -> str:
-    """Returns the lowest version of a library that its extra admits."""
+def range_of(name: str) -> str:
+    """Returns the range of a library that its extra admits, as it is written: `>=5,<9`."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for requirement in extras[name]:
-        if found := re.match(rf"{re.escape(name)}(?:\[[^]]*\])?>=([\d.]+)", requirement):
+        if found := re.match(rf"{re.escape(name)}(?:\[[^]]*\])?(>=.+)", requirement):
             return found[1]
     raise LookupError(f"the extra {name} names no lowest version of {name}")
+
+
+def lower_bound(name: str) -> str:
+    """Returns the lowest version of a library that its extra admits."""
+    return range_of(name).partition(",")[0].removeprefix(">=")
 
 
 def cache() -> Path:
