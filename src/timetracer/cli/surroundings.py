@@ -97,11 +97,11 @@ def plugin_found(found: EntryPoint) -> Found:
     if not isinstance(plugin, Plugin):
         return found.name, "wrong", f"{found.value} is no timetracer.plugin.Plugin"
     release = release_of(plugin)
-    missing = wrapping.missing_targets(plugin)
-    if missing:
-        return found.name, "wrong", f"{release}: not where they were, and not captured: {', '.join(missing)}"
-    if not release.tested:
-        return found.name, "wrong", f"{release}: not among the versions that this plugin knows ({plugin.library})"
+    wrong = [] if release.tested else [f"not among the versions that this plugin knows ({plugin.library})"]
+    if missing := wrapping.missing_targets(plugin):
+        wrong.append(f"not where they were, and not captured: {', '.join(missing)}")
+    if wrong:
+        return found.name, "wrong", f"{release}: {'; '.join(wrong)}"
     return found.name, "ok", f"{release}, {len(plugin.patches)} functions in place{_spans(found.name)}"
 
 

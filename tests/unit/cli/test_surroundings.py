@@ -13,6 +13,7 @@ from timetracer.plugin import Patch, Plugin
 
 NO_PLUGIN = "text"
 MOVED = Plugin(name="moved", kind="http", library="click>=8", patches=(Patch("click.core:Command.gone"),))
+OLD = Plugin(name="old", kind="http", library="click>=99", patches=MOVED.patches)
 LATER = Plugin(name="later", kind="http", library="click>=8", patches=(Patch("click.core:Command.new", since="99"),))
 NEWER = Plugin(name="newer", kind="http", library="click>=99", patches=())
 BUILT_IN = Plugin(name="built_in", kind="http", library="python>=3.11", patches=())
@@ -31,6 +32,7 @@ def nothing_stays_wrapped() -> Iterator[None]:
         (f"{__name__}:MOVED", "wrong", "not captured: click.core:Command.gone"),
         (f"{__name__}:LATER", "ok", "1 functions in place"),
         (f"{__name__}:NEWER", "wrong", "not among the versions that this plugin knows (click>=99)"),
+        (f"{__name__}:OLD", "wrong", "knows (click>=99); not where they were"),
         (f"{__name__}:BUILT_IN", "ok", "python 3."),
         (f"{__name__}:NO_PLUGIN", "wrong", "is no timetracer.plugin.Plugin"),
         (f"{__name__}:MISSING", "wrong", "MISSING"),
