@@ -167,8 +167,9 @@ class Writer(Generic[T]):
 
     def _run(self) -> None:
         try:
-            while self._wait():
-                self._drain()
+            with self._guard():
+                while self._wait():
+                    self._drain()
         finally:
             with self._changed:
                 self._thread = None

@@ -13,6 +13,7 @@ from opentelemetry import context
 
 from timetracer import values
 from timetracer.cassette.model import Body, Items
+from timetracer.engine.guard import guard
 from timetracer.engine.measures import MEASURES
 from timetracer.errors import Exhausted
 from timetracer.plugin import BodyEnd, Value
@@ -58,34 +59,39 @@ class Copy:
         """Keeps a chunk or an item, unless it ended or there is no room."""
         if self.end is not None or self.overflow:
             return
-        size = len(item) if isinstance(item, (bytes, bytearray, memoryview, str)) else 64
-        if not size:
-            return
-        if self.size + size > self.limit or not self.budget.add_bytes(size):
+        with guard("keeping a body") as kept:
+            size = len(item) if isinstance(item, (bytes, bytearray, memoryview, str)) else 64
+            if size and self._has_room(size):
+                self.items.append(bytes(item) if isinstance(item, (bytearray, memoryview)) else item)
+                if self.times is not None:
+                    self.times.append(time.perf_counter())
+        if kept.failed is not None:
             self.overflow = True
-            MEASURES.dropped_bodies += 1
-            return
-        self.size += size
-        self.items.append(bytes(item) if isinstance(item, (bytearray, memoryview)) else item)
-        if self.times is not None:
-            self.times.append(time.perf_counter())
 
     def feed_all(self, items: Sequence[Value]) -> None:
         """Keeps several items (rows) at once, or none of them."""
         if self.end is not None or self.overflow:
             return
-        size = 64 * len(items)
+        with guard("keeping rows") as kept:
+            if self._has_room(64 * len(items)):
+                self.items.extend(items)
+        if kept.failed is not None:
+            self.overflow = True
+
+    def _has_room(self, size: int) -> bool:
+        """Counts so many bytes, or notes that there is no room for them."""
         if self.size + size > self.limit or not self.budget.add_bytes(size):
             self.overflow = True
             MEASURES.dropped_bodies += 1
-            return
+            return False
         self.size += size
-        self.items.extend(items)
+        return True
 
     def restart(self) -> None:
         """Forgets what was copied: the body is sent again from its start (a redirect, a retry)."""
-        self.budget.release_bytes(self.size)
-        self.items, self.size, self.overflow, self.end, self.error = [], 0, False, None, None
+        with guard("keeping a body"):
+            self.budget.release_bytes(self.size)
+            self.items, self.size, self.overflow, self.end, self.error = [], 0, False, None, None
 
     def finish(self, end: BodyEnd = "complete", error: BaseException | None = None) -> None:
         """Ends it once; an end that comes later does not count."""
@@ -93,7 +99,8 @@ class Copy:
             self.end, self.error = end, error
             if self.done is not None:
                 done, self.done = self.done, None
-                done()
+                with guard("ending a body"):
+                    done()
 
     @property
     def why_incomplete(self) -> str | None:
@@ -195,7 +202,7 @@ class CopyingStream:
         def read(*args: Any) -> Any:
             with self._app():
                 data = real(*args)
-            self._sink.feed(bytes(args[0][:data]) if name == "readinto" else data)
+            self._sink.feed(memoryview(args[0])[:data] if name == "readinto" else data)
             if not data:
                 self._sink.finish()
             return data

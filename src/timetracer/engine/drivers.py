@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from timetracer.engine.bodies import adrain, drain
+from timetracer.engine.guard import bearable
 from timetracer.plugin import Call
 
 Core: TypeAlias = Generator[Any, Any, Any]
@@ -50,16 +51,29 @@ def _arguments(effect: Real | RealWith, call: Call) -> tuple[tuple[Any, ...], di
     return call.args, call.kwargs  # type: ignore[return-value]
 
 
+def _outcome(raised: bool, value: Any) -> Any:
+    """Gives the app what the real function gave, where the core failed after it."""
+    if raised:
+        raise value
+    return value
+
+
 def drive(core: Core, call: Call, real: Callable[..., Any]) -> Any:
     """Runs a core over a plain function; `real` takes the call's arguments without its owner."""
     step: Callable[[Any], Any] = core.send
     value: Any = None
+    ran = False
     while True:
         try:
             effect = step(value)
         except StopIteration as stop:
             return stop.value
+        except BaseException as error:
+            if error is value or not bearable(error, ran=ran):
+                raise
+            break
         try:
+            ran = effect is REAL
             if effect is REAL:
                 value = real(*call.args, **call.kwargs)
             elif isinstance(effect, Drain):
@@ -71,18 +85,25 @@ def drive(core: Core, call: Call, real: Callable[..., Any]) -> Any:
             step = core.send
         except BaseException as error:  # noqa: BLE001 - the core is thrown it, and decides
             value, step = error, core.throw
+    return _outcome(step == core.throw, value) if ran else real(*call.args, **call.kwargs)
 
 
 async def adrive(core: Core, call: Call, real: Callable[..., Awaitable[Any]]) -> Any:
     """Runs a core over a coroutine function."""
     step: Callable[[Any], Any] = core.send
     value: Any = None
+    ran = False
     while True:
         try:
             effect = step(value)
         except StopIteration as stop:
             return stop.value
+        except BaseException as error:
+            if error is value or not bearable(error, ran=ran):
+                raise
+            break
         try:
+            ran = effect is REAL
             if isinstance(effect, Drain):
                 value = await adrain(effect.source)
             elif isinstance(effect, Linger):
@@ -94,20 +115,28 @@ async def adrive(core: Core, call: Call, real: Callable[..., Awaitable[Any]]) ->
             step = core.send
         except BaseException as error:  # noqa: BLE001 - the core is thrown it, and decides
             value, step = error, core.throw
+    return _outcome(step == core.throw, value) if ran else await real(*call.args, **call.kwargs)
 
 
 def gdrive(core: Core, call: Call, real: Callable[..., Generator[Any, Any, Any]]) -> Generator[Any, Any, Any]:
     """Runs a core over a generator function, which goes on yielding to whoever drives it."""
     step: Callable[[Any], Any] = core.send
     value: Any = None
+    ran = False
     while True:
         try:
             effect = step(value)
         except StopIteration as stop:
             return stop.value
+        except BaseException as error:
+            if error is value or not bearable(error, ran=ran):
+                raise
+            break
         try:
+            ran = effect is REAL
             args, kwargs = _arguments(effect, call)
             value = yield from real(*args, **kwargs)
             step = core.send
         except BaseException as error:  # noqa: BLE001 - the core is thrown it, and decides
             value, step = error, core.throw
+    return _outcome(step == core.throw, value) if ran else (yield from real(*call.args, **call.kwargs))

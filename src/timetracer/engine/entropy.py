@@ -15,6 +15,7 @@ from typing import Any
 
 from opentelemetry import context
 
+from timetracer.engine.guard import attempt
 from timetracer.engine.sessions import SESSION_KEY, SILENT_KEY, silenced
 
 _OWN_SOURCE = ("opentelemetry.", "timetracer.", "tempfile", "asyncio.", "ssl", "urllib3.util.retry")
@@ -39,14 +40,16 @@ def _session(depth: int) -> tuple[Any, str]:
     return (None, "") if asker.startswith(_OWN_SOURCE) else (session, asker)
 
 
+def _noted(name: str, drawn: Any, asked: tuple[Any, ...]) -> Any:
+    session, asker = _session(4)
+    return drawn if session is None else session.draw(f"{name}({','.join(map(str, asked))}) by {asker}", drawn)
+
+
 def _drawing(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
     def draw(*args: Any, **kwargs: Any) -> Any:
         drawn = real(*args, **kwargs)
-        session, asker = _session(2)
-        if session is None:
-            return drawn
-        asked = ",".join(map(str, (*args, *kwargs.values())))
-        return session.draw(f"{name}({asked}) by {asker}", drawn)
+        noted = attempt("noting a draw", _noted, name, drawn, (*args, *kwargs.values()))
+        return drawn if noted is None else noted
 
     draw.__name__, draw.__doc__ = name, real.__doc__
     return draw

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -19,10 +20,34 @@ T = TypeVar("T")
 _last_said: dict[str, float] = {}
 
 
-class guard:
-    """Swallows and logs an `Exception` raised inside the block; `failed` tells afterwards.
+def is_ours(error: BaseException | None) -> bool:
+    """Whether what was raised inside our own code is our own failure, and not meant for the app.
 
-    CancelledError, KeyboardInterrupt, SystemExit and GeneratorExit are no `Exception` and pass.
+    Not ours is what is no `Exception` (CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit, gevent's), but for
+    the panic of a library in Rust, and whatever a signal handler of the app raised while our code ran: its time limit.
+    """
+    if isinstance(error, Exception):
+        return not _by_a_signal_handler(error)
+    return type(error).__module__ == "pyo3_runtime"  # https://pyo3.rs/main/doc/pyo3/panic/struct.PanicException.html
+
+
+def _by_a_signal_handler(error: BaseException) -> bool:
+    code, step = set(), error.__traceback__
+    while step is not None:
+        code.add(step.tb_frame.f_code)
+        step = step.tb_next
+    for number in signal.valid_signals():
+        handler: Any = signal.getsignal(number)
+        if callable(handler):
+            handler = getattr(handler, "func", handler)  # of a partial
+            handler = handler if hasattr(handler, "__code__") else getattr(handler, "__call__", handler)  # noqa: B004
+            if getattr(handler, "__code__", None) in code:
+                return True
+    return False
+
+
+class guard:
+    """Swallows and logs our own failure inside the block; `failed` tells afterwards.
 
     Args:
         doing: what was being done, for the log: a plugin's name and step, never a payload.
@@ -32,7 +57,7 @@ class guard:
 
     def __init__(self, doing: str) -> None:
         self.doing = doing
-        self.failed: Exception | None = None
+        self.failed: BaseException | None = None
 
     def __enter__(self) -> guard:
         return self
@@ -40,11 +65,15 @@ class guard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if not isinstance(error, Exception):
+        if not is_ours(error):
             return False
         self.failed = error
-        say_once(self.doing, "%s failed (%s); the call goes on unharmed", self.doing, type(error).__name__, error=error)
+        _say_failed(self.doing, error)
         return True
+
+
+def _say_failed(doing: str, error: BaseException | None) -> None:
+    say_once(doing, "%s failed (%s); the call goes on unharmed", doing, type(error).__name__, error=error)
 
 
 def _never() -> bool:
@@ -64,12 +93,25 @@ def attempt(doing: str, function: Callable[..., T], *args: Any) -> T | None:
     """
     try:
         return function(*args)
-    except Exception as error:
-        if fenced() or isinstance(error, ReplayError):
+    except BaseException as error:
+        if fenced() or isinstance(error, ReplayError) or not is_ours(error):
             raise
-        with guard(doing):
-            raise error
+        _say_failed(doing, error)
         return None
+
+
+def bearable(error: BaseException, *, ran: bool) -> bool:
+    """Whether a core failed by our own fault so that the call may go on without it; then it is said.
+
+    Args:
+        ran: the real function ran already, and its outcome is there to be given. Else only a want of memory is borne:
+            what a core raises before may be its answer.
+    """
+    borne = ran or not (fenced() or (isinstance(error, Exception) and not isinstance(error, MemoryError)))
+    if not borne or isinstance(error, ReplayError) or not is_ours(error):
+        return False
+    _say_failed("keeping a call", error)
+    return True
 
 
 class blamed:
@@ -92,8 +134,13 @@ class blamed:
 def say_once(key: str, message: str, *args: object, error: BaseException | None = None) -> None:
     """Logs a warning, at most once a minute for the same key. A payload never goes in."""
     now = time.monotonic()
-    if now - _last_said.get(key, -QUIET_SECONDS) >= QUIET_SECONDS:
-        _last_said[key] = now
+    if now - _last_said.get(key, -QUIET_SECONDS) < QUIET_SECONDS:
+        return
+    _last_said[key] = now
+    try:
         logger.warning(message, *args)
         if error is not None:
             logger.debug("%s: traceback", key, exc_info=error)
+    except Exception as failed:  # a handler or filter of the app's log, or no memory to log with
+        if not is_ours(failed):
+            raise

@@ -190,7 +190,7 @@ class _Until:
 
     def feed(self, item: Value) -> None:
         """Notes it, or nothing."""
-        self.feed_all((item,))
+        self.feed_all((bytes(item) if isinstance(item, memoryview) else item,))
 
     def feed_all(self, items: Sequence[Value]) -> None:
         """Notes them, or nothing."""

@@ -12,6 +12,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from timetracer.engine.guard import attempt
+
 _lanes: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 _PATCHED = "_timetracer_real"
 
@@ -23,6 +25,15 @@ def current_lane() -> str:
         return ""
     task = asyncio.current_task(loop)
     return "" if task is None else _lanes.get(task, "")
+
+
+def _rank(task: Any, session_here: Callable[[], Any]) -> None:
+    session = session_here()
+    if session is not None:
+        parent = current_lane()
+        rank = session.task_counts.get(parent, 0) + 1
+        session.task_counts[parent] = rank
+        _lanes[task] = f"{parent}.{rank}" if parent else str(rank)
 
 
 def install(loop_class: type, session_here: Callable[[], Any]) -> None:
@@ -40,12 +51,7 @@ def install(loop_class: type, session_here: Callable[[], Any]) -> None:
     @functools.wraps(real)
     def create_task(self: Any, *args: Any, **kwargs: Any) -> Any:
         task = real(self, *args, **kwargs)
-        session = session_here()
-        if session is not None:
-            parent = current_lane()
-            rank = session.task_counts.get(parent, 0) + 1
-            session.task_counts[parent] = rank
-            _lanes[task] = f"{parent}.{rank}" if parent else str(rank)
+        attempt("ranking a task", _rank, task, session_here)
         return task
 
     setattr(create_task, _PATCHED, real)

@@ -14,6 +14,7 @@ from typing import Any
 
 from opentelemetry import context
 
+from timetracer.engine.guard import attempt
 from timetracer.engine.sessions import SESSION_KEY, SILENT_KEY
 
 _undo: list[Callable[[], None]] = []
@@ -25,6 +26,12 @@ def _carried() -> Any:
     """Returns the session to carry; none beneath a captured call, whose threads are the client's own."""
     here = context.get_current()
     return None if SILENT_KEY in here else here.get(SESSION_KEY)
+
+
+def _carrying(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Returns the function with the session to carry; None where there is none."""
+    session = _carried()
+    return None if session is None else _in(session, function)
 
 
 def _in(session: Any, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,17 +57,18 @@ def install() -> None:
 
     @functools.wraps(real_start)
     def start(self: threading.Thread) -> None:
-        session = None if getattr(_submitting, "now", False) else _carried()
-        if session is not None:
-            self.run = _in(session, self.run)  # type: ignore[method-assign]
+        submitting = getattr(_submitting, "now", False)
+        carrying = None if submitting else attempt("carrying a session into a thread", _carrying, self.run)
+        if carrying is not None:
+            self.run = carrying  # type: ignore[method-assign]
         real_start(self)
 
     @functools.wraps(real_submit)
     def submit(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        session = _carried()
+        carrying = attempt("carrying a session into a thread", _carrying, fn)
         _submitting.now = True
         try:
-            future: Future[Any] = real_submit(self, fn if session is None else _in(session, fn), *args, **kwargs)
+            future: Future[Any] = real_submit(self, fn if carrying is None else carrying, *args, **kwargs)
         finally:
             _submitting.now = False
         return future

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from timetracer.plugin import Sink
+
+Data = TypeVar("Data", bytes, memoryview)
 
 
 class IncomingFile:
@@ -42,7 +44,7 @@ class IncomingFile:
     def __next__(self) -> bytes:
         return self._copied(next(self._source))
 
-    def _copied(self, data: bytes, size: tuple[int, ...] = ()) -> bytes:
+    def _copied(self, data: Data, size: tuple[int, ...] = ()) -> Data:
         if data:
             self._sink.feed(data)
             if self._left is not None:
@@ -58,5 +60,5 @@ class IncomingFile:
         if name == "read1":
             return lambda *size: self._copied(found(*size), size)
         if name == "readinto":
-            return lambda buffer: len(self._copied(bytes(memoryview(buffer)[: found(buffer)])))
+            return lambda buffer: len(self._copied(memoryview(buffer)[: found(buffer)]))
         return found

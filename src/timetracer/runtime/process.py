@@ -108,7 +108,8 @@ def stop() -> None:
                 admission.close()
             if state.process is not None:
                 state.process.close_now()
-        state.pipeline.writer.close(FLUSH_SECONDS)
+        with guard("writing the last cassettes"):
+            state.pipeline.writer.close(FLUSH_SECONDS)
 
 
 def flush(timeout: float = FLUSH_SECONDS) -> bool:

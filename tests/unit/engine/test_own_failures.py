@@ -1,0 +1,287 @@
+"""What fails in our own keeping of a recorded call stays ours: memory that runs out never reaches the app."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import random
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import httpx
+import pytest
+import requests
+
+import timetracer
+from tests.server_process import free_ports
+from tests.services import Upstream
+from timetracer.engine import drivers
+from timetracer.engine.bodies import Copy
+from timetracer.engine.guard import guard, say_once
+from timetracer.plugin import Call
+
+SKIN = {"wrapping.py", "drivers.py", "guard.py"}
+"""Where our code is a few instructions around the app's call that keep nothing, so that there is nothing to fail."""
+OUTERMOST = {
+    "_drawing.<locals>.draw",
+    "install.<locals>.create_task",
+    "install.<locals>.start",
+    "install.<locals>.submit",
+    "Copy.feed",
+    "Copy.restart",
+    "Copy.finish",
+    "CopyingStream._app",
+    "CopyingStream._watched",
+    "CopyingStream.__iter__",
+    "CopyingStream.__getattr__",
+    "CopyingStream._reading",
+    "CopyingStream._reading.<locals>.read",
+}
+"""The same of functions elsewhere: each only calls the app's own beside what is guarded."""
+_ENGINE = str(Path(drivers.__file__).parent)
+
+
+class Injected:
+    """Lets memory run out at the n-th line that the engine runs in this thread."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.seen, self.where = at, 0, ""
+
+    def __enter__(self) -> Injected:
+        sys.settrace(self._into)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        sys.settrace(None)
+
+    def _into(self, frame: FrameType, event: str, arg: Any) -> Any:
+        code = frame.f_code
+        within = code.co_filename.startswith(_ENGINE) and Path(code.co_filename).name not in SKIN
+        return self._line if within and code.co_qualname not in OUTERMOST else None
+
+    def _line(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if event == "line":
+            self.seen += 1
+            if self.seen == self.at:
+                self.where = f"{frame.f_code.co_qualname}, line {frame.f_lineno}"
+                raise MemoryError("injected")
+        return self._line
+
+
+CLIENT = httpx.Client(verify=False)
+
+
+def _get(url: str) -> Any:
+    response = CLIENT.get(f"{url}/stream/3")
+    return response.status_code, response.content
+
+
+def _stream(url: str) -> Any:
+    with CLIENT.stream("GET", f"{url}/stream/3") as response:
+        return b"".join(response.iter_raw())
+
+
+def _upload(url: str) -> Any:
+    return CLIENT.post(f"{url}/upload", content=iter([b"one", b"two"])).content
+
+
+def _file(url: str) -> Any:
+    return requests.post(f"{url}/upload", data=io.BytesIO(b"one"), timeout=10).content
+
+
+def _refused(url: str) -> Any:
+    with pytest.raises(httpx.ConnectError) as raised:
+        CLIENT.get(f"http://127.0.0.1:{free_ports(1)[0]}")
+    return type(raised.value), raised.value.__context__ is not None and "injected" in repr(raised.value.__context__)
+
+
+def _async(url: str) -> Any:
+    async def get() -> bytes:
+        async with httpx.AsyncClient(verify=False) as client:
+            return (await client.get(f"{url}/stream/3")).content
+
+    return asyncio.run(get())
+
+
+def _draws(url: str) -> Any:
+    return type(uuid.uuid4()), type(random.random())
+
+
+def _tasks(url: str) -> Any:
+    async def several() -> list[int]:
+        return await asyncio.gather(*(asyncio.sleep(0, n) for n in range(3)))
+
+    return asyncio.run(several())
+
+
+def _threads(url: str) -> Any:
+    done: list[int] = []
+    thread = threading.Thread(target=done.append, args=(1,))
+    thread.start()
+    thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        return done, pool.submit(int, "2").result()
+
+
+@pytest.mark.parametrize(
+    "call", [_get, _stream, _upload, _file, _refused, _async, _draws, _tasks, _threads], ids=lambda call: call.__name__
+)
+def test_memory_that_runs_out_in_our_code_never_reaches_the_app(
+    call: Callable[[str], Any], tmp_path: Path, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whichever line of the engine it hits, the app gets what it would get without us."""
+    caplog.set_level(logging.CRITICAL, "timetracer")
+    wanted, reached, points = call(upstream.url), [], 0
+    while True:
+        points += 1
+        injected = Injected(points)
+        with timetracer.record(tmp_path / "x.json"):
+            try:
+                with injected:
+                    got = call(upstream.url)
+            except BaseException as error:  # noqa: BLE001 - whatever reaches the app
+                got = error
+        if not injected.where:
+            break
+        if got != wanted:
+            reached.append(f"{injected.where}: {got!r}")
+    assert reached == []
+    assert points > 10
+
+
+class _NoMemory:
+    """A budget that fails."""
+
+    def add_bytes(self, size: int) -> bool:
+        """Has no memory to count with."""
+        raise MemoryError
+
+    def release_bytes(self, size: int) -> None:
+        """Has no memory to count with."""
+        raise MemoryError
+
+
+def test_a_body_that_cannot_be_kept_is_marked_incomplete() -> None:
+    """Its chunks are gone, so that a replay must not give the rest for the whole."""
+    copy = Copy(100, _NoMemory())
+    copy.feed(b"some")
+    copy.feed_all([b"more"])
+    copy.finish()
+    assert copy.overflow
+    assert copy.why_incomplete is not None
+    copy.restart()
+
+
+def test_the_apps_own_error_stays_as_it_was() -> None:
+    """An error of the app that we fail to keep is raised as it is, with nothing of ours in its context."""
+
+    def core() -> Any:
+        try:
+            yield drivers.REAL
+        except ValueError:
+            raise MemoryError("ours") from None
+
+    own = ValueError("the app's")
+
+    def real() -> None:
+        raise own
+
+    with pytest.raises(ValueError, match="the app's") as raised:
+        drivers.drive(core(), Call(None, (), {}), real)
+    assert raised.value is own
+    assert own.__context__ is None
+
+
+class PanicException(BaseException):
+    """What a library in Rust raises when it panics."""
+
+
+PanicException.__module__ = "pyo3_runtime"
+
+
+class GreenletExit(BaseException):
+    """What ends a greenlet."""
+
+
+@pytest.mark.parametrize("ours", [MemoryError, RecursionError, PanicException])
+def test_our_own_failures_end_at_the_guard(ours: type[BaseException]) -> None:
+    """Memory, recursion, and the panic of a library that we use."""
+    with guard("trying") as kept:
+        raise ours
+    assert isinstance(kept.failed, ours)
+
+
+@pytest.mark.parametrize(
+    "passing", [KeyboardInterrupt, SystemExit, asyncio.CancelledError, GeneratorExit, GreenletExit]
+)
+def test_what_ends_the_app_passes_by_the_guard(passing: type[BaseException]) -> None:
+    """What is no failure but an end goes on to whom it is meant for."""
+    with pytest.raises(passing), guard("trying"):
+        raise passing
+
+
+def _busy() -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        pass
+
+
+class TooLate(Exception):
+    """The app's own time limit."""
+
+
+class Limit:
+    """Handles the signal in a method, as gunicorn's workers do."""
+
+    def reached(self, number: int, frame: Any) -> None:
+        """Says that time is up."""
+        raise TooLate
+
+    __call__ = reached
+
+
+def _reached(number: int, frame: Any) -> None:
+    raise TooLate
+
+
+@pytest.fixture(params=[_reached, Limit().reached, Limit()], ids=["function", "method", "object"])
+def limit(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A handler of SIGALRM that raises."""
+    before = signal.signal(signal.SIGALRM, request.param)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("limit")
+def test_a_time_limit_that_strikes_in_our_code_is_the_apps() -> None:
+    """An exception that the app's signal handler raises while we keep something is not swallowed as ours."""
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    with pytest.raises(TooLate), guard("trying"):
+        _busy()
+
+
+class _Strict(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ValueError("no warnings here")
+
+
+def test_a_log_that_raises_harms_nothing() -> None:
+    """A handler of the app's that does not take our warning is no reason to fail its call."""
+    logger, strict = logging.getLogger("timetracer"), _Strict()
+    logger.addHandler(strict)
+    try:
+        with guard("failing for the first time"):
+            raise ValueError
+        say_once("said for the first time", "a message")
+    finally:
+        logger.removeHandler(strict)
