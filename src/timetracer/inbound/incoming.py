@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 from timetracer.plugin import Sink
-
-Data = TypeVar("Data", bytes, memoryview)
 
 
 class IncomingFile:
@@ -44,7 +42,7 @@ class IncomingFile:
     def __next__(self) -> bytes:
         return self._copied(next(self._source))
 
-    def _copied(self, data: Data, size: tuple[int, ...] = ()) -> Data:
+    def _copied(self, data: bytes, size: tuple[int, ...] = ()) -> bytes:
         if data:
             self._sink.feed(data)
             if self._left is not None:
@@ -60,5 +58,9 @@ class IncomingFile:
         if name == "read1":
             return lambda *size: self._copied(found(*size), size)
         if name == "readinto":
-            return lambda buffer: len(self._copied(memoryview(buffer)[: found(buffer)]))
+            return lambda buffer: len(self._copied(_filled(buffer, found(buffer))))
         return found
+
+
+def _filled(buffer: Any, size: int) -> Any:
+    return memoryview(buffer)[:size]
