@@ -121,6 +121,66 @@ def test_a_swallowed_miss_fails_the_test(project: Project) -> None:
     assert "tried to reach 127.0.0.1:" in text
 
 
+LONGER = """
+import sqlite3
+import httpx, pytest, requests
+
+pytestmark = pytest.mark.cassette
+
+
+def read(chunks):
+    got = [next(chunks)]
+    if MORE:
+        try:
+            got += chunks
+        except Exception:
+            pass
+    return got
+
+
+def test_httpx():
+    with httpx.stream("GET", URL + "/stream/5") as response:
+        assert len(read(response.iter_raw())) == 1
+
+
+def test_requests():
+    with requests.get(URL + "/stream/5", stream=True, timeout=10) as response:
+        assert len(read(response.iter_content(None))) == 1
+
+
+@pytest.mark.asyncio
+async def test_aiohttp():
+    import aiohttp
+    async with aiohttp.ClientSession() as session, session.get(URL + "/stream/5") as response:
+        await response.content.readany()
+        if MORE:
+            try:
+                await response.content.read()
+            except Exception:
+                pass
+
+
+def test_rows():
+    with sqlite3.connect(":memory:") as connection:
+        cursor = connection.execute("values (1), (2), (3)")
+        assert len(read(cursor)) == 1
+"""
+
+
+def test_reading_past_a_partly_read_answer_fails_the_test(project: Project) -> None:
+    """Where the app takes more of a body, or of rows, than it took when it was recorded, swallowing the error."""
+    project.write("test_longer.py", "MORE = False\n" + LONGER)
+    assert project.pytest().all("PASSED", 4)
+    with project.offline():
+        again = project.pytest()
+        assert again.all("PASSED", 4), again.text
+        project.write("test_longer.py", "MORE = True\n" + LONGER)
+        replayed = project.pytest()
+    assert replayed.all("FAILED", 4), replayed.text
+    assert replayed.text.count("when it was recorded, and now asks for more") >= 4
+    assert "event 0: httpx GET" in replayed.text
+
+
 LEAKS = """
 import random, socket, threading, time, uuid, asyncio
 import httpx, pytest

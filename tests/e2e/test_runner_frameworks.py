@@ -85,6 +85,28 @@ def stream():
     return app.response_class(lines(), mimetype="text/plain")
 """
 
+LONGER = """
+import os
+
+import requests
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.get("/part")
+def part():
+    with requests.get(f"{os.environ['UPSTREAM']}/stream/5", stream=True) as answer:
+        chunks = answer.iter_content(None)
+        next(chunks)
+        if os.environ.get("MORE"):
+            try:
+                next(chunks)
+            except Exception:
+                pass
+    return "done"
+"""
+
 SERVERS = {
     "fastapi": (FASTAPI, ["uvicorn", "service:app", "--host", "127.0.0.1", "--port", "{port}"]),
     "flask": (FLASK, ["gunicorn", "service:app", "--bind", "127.0.0.1:{port}", "--workers", "1", "--threads", "4"]),
@@ -121,3 +143,21 @@ def test_other_frameworks_are_replayed_in_process(framework: str, upstream: Upst
     calls = [call for each in json.loads(done.stdout)["cassettes"] for call in each["calls"]]
     assert [call["kind"] for call in calls] == ["changed"] * 3
     assert all("more=1" in call["differences"][0] for call in calls)
+
+
+def test_more_of_a_body_than_was_recorded_is_a_difference(tmp_path: Path, upstream: Upstream) -> None:
+    """An application that reads on, and swallows that nothing more is there, answers the same and is reported."""
+    (tmp_path / "service.py").write_text(LONGER)
+    env = environment(UPSTREAM=upstream.url, TIMETRACER_EXCLUDE_PATHS="/health/", PYTHONPATH=str(tmp_path))
+    command = [*LAUNCHER, str(BIN / SERVERS["flask"][1][0]), *SERVERS["flask"][1][1:]]
+    with serving(command, folder=tmp_path, env=env | {"TIMETRACER_MODE": "record"}, log=tmp_path / "record.log") as app:
+        assert ask_all(app.port, [Asked("GET", "/part")], 1)[0].body == b"done"
+    found = {}
+    for more in ("", "1"):
+        command = [TIMETRACER, "replay", "cassettes", "--app", "service:app", "--json"]
+        done = finished(command, folder=tmp_path, env=env | {"MORE": more})
+        found[more] = done.returncode, json.loads(done.stdout)["cassettes"]
+    assert found[""][0] == 0, found
+    code, (cassette,) = found["1"]
+    assert code == 1
+    assert "now asks for more" in json.dumps(cassette["calls"]), cassette

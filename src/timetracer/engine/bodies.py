@@ -214,6 +214,7 @@ class Recorded:
     """A recorded body or sequence of rows as a `Source`: item by item, then what ended it.
 
     Args:
+        missed: keeps a miss, and returns it; raised where more is asked for than was read when this was recorded.
         gaps: seconds that lay before each item, the first one counted from here; none for no waiting. An app that took
             its time over an item does not wait for it again.
         linger: seconds to wait to be cancelled, where a cancellation ended it.
@@ -225,11 +226,13 @@ class Recorded:
         end: BodyEnd = "complete",
         error: BaseException | None = None,
         *,
+        missed: Callable[[Exhausted], BaseException] = lambda miss: miss,
         gaps: Sequence[float] = (),
         linger: float = 1.0,
     ) -> None:
         self._items, self.end, self._error, self._at = items, end, error, 0
-        self._gaps, self._linger = gaps, linger
+        self._gaps, self._linger, self._missed = gaps, linger, missed
+        self._miss: BaseException | None = None
         self._due = time.perf_counter() if gaps else 0.0
 
     def _next(self) -> tuple[float, Value]:
@@ -266,10 +269,13 @@ class Recorded:
         if self._error is not None:
             raise self._error
         if self.end != "complete":
-            raise Exhausted(
-                f"the app read {len(self._items)} pieces of this body when it was recorded, and now asks for more",
-                reason="already consumed",
+            self._miss = self._miss or self._missed(
+                Exhausted(
+                    f"the app read {len(self._items)} pieces of this body when it was recorded, and now asks for more",
+                    reason="already consumed",
+                )
             )
+            raise self._miss
 
 
 def drain(source: Iterable[Any]) -> bytes:

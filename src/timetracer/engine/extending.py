@@ -173,7 +173,7 @@ class Extender:
                 settle(plugin, call, role.link(call), link, stand_in=False)
             except ReplayError as error:  # the library cannot leave a connection in this state
                 error.add_note(_HALF_WAY)
-                raise
+                raise self.session.missed(error) from error.__cause__
         with silenced(frozenset({LIVE})):
             return (yield from self.recorder.send(plugin, role, call, link))
 

@@ -23,7 +23,7 @@ from opentelemetry import context
 
 from timetracer.engine import fence_loops, guard
 from timetracer.engine.recorder import LIVE
-from timetracer.engine.sessions import SESSIONS, SILENT_KEY
+from timetracer.engine.sessions import SESSIONS, SILENT_KEY, kept
 from timetracer.errors import NetworkBlocked
 
 _CONNECTING = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
@@ -263,5 +263,4 @@ def _refuse(fence: Fence, host: str, port: object) -> None:
         library=library,
         address=place,
     )
-    session: Any = SESSIONS.current()
-    raise session.missed(error) if getattr(session, "fenced", False) else error
+    raise kept(error)

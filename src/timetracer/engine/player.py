@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from timetracer import values
@@ -168,7 +168,7 @@ class Player:
             headers = [(k, str(swap_data(v, live))) for k, v in headers]
         if result.body is not None and (live or result.body.encoding):
             headers = _of_length(headers, self.deck.raw(result.body), live)
-        return Reply(self._value(result.value), result.status, headers, body, self._rows(result.items))
+        return Reply(self._value(result.value), result.status, headers, body, self._rows(result.items, event))
 
     def _body(self, body: Body | None, event: Event) -> Recorded:
         if body is None:
@@ -177,15 +177,28 @@ class Player:
         if self.deck.live:
             chunks = [swap_bytes(c, self.deck.live) for c in chunks]
         error = None if body.error is None else self._value(body.error)
+        linger = (event.duration_ms or 0) / 1000 + 1
         return Recorded(
-            list(chunks), body.end, error, gaps=self.deck.gaps(body), linger=(event.duration_ms or 0) / 1000 + 1
+            list(chunks), body.end, error, missed=self._short(event), gaps=self.deck.gaps(body), linger=linger
         )
 
-    def _rows(self, items: Items | None) -> Recorded:
+    def _short(self, event: Event) -> Callable[[ReplayError], ReplayError]:
+        """Keeps, as a miss of its call, that more of an answer is asked for than the app took when it was recorded."""
+        signature = event.signature
+
+        def missed(miss: ReplayError) -> ReplayError:
+            call = f"{signature.lib} {signature.method} {signature.url}"
+            text = f"{miss}\n  event {event.eid}: {call}"
+            more = {"call": call, "nearest": event.eid, "differences": [str(miss)]}
+            return self.deck.missed(type(miss)(text, reason=miss.reason, **more))
+
+        return missed
+
+    def _rows(self, items: Items | None, event: Event) -> Recorded:
         if items is None:
             return Recorded([])
         error = None if items.error is None else self._value(items.error)
-        return Recorded([self._value(v) for v in items.values], items.end, error)
+        return Recorded([self._value(v) for v in items.values], items.end, error, missed=self._short(event))
 
     def _value(self, data: Any) -> Value:
         if data is None:

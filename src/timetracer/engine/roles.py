@@ -7,8 +7,8 @@ from collections.abc import Callable
 from timetracer.engine import links
 from timetracer.engine.drivers import REAL, Core
 from timetracer.engine.links import Link, known_link, link_of, settle
-from timetracer.engine.sessions import SESSIONS, Side
-from timetracer.errors import Exhausted
+from timetracer.engine.sessions import SESSIONS, Side, kept
+from timetracer.errors import Exhausted, ReplayError
 from timetracer.plugin import Call, Close, Exchange, Open, Plugin, Poll, Receive, Send
 
 
@@ -48,7 +48,10 @@ def _settle(plugin: Plugin, call: Call, connection: object, link: Link, side: Si
     if link.stand_in != stand_in:
         role = links.opening(plugin)
         known = side.known(plugin, role, call) if side is not None and role is not None and stand_in else None
-        settle(plugin, call, connection, link, stand_in=stand_in, known=known)
+        try:
+            settle(plugin, call, connection, link, stand_in=stand_in, known=known)
+        except ReplayError as error:  # it is half-way through something
+            raise kept(error) from error.__cause__
     link.belongs = side  # not before: a connection that could not leave is asked to again
 
 
@@ -61,9 +64,8 @@ def receive(plugin: Plugin, role: Receive, call: Call) -> Core | None:
     if asked is not None:
         return asked.receive(plugin, role, call, link)  # type: ignore[no-any-return]
     if link.stand_in and role.decode is not None:
-        raise Exhausted(
-            f"{plugin.name}: an answer is awaited on a connection that nothing was asked on", reason="already consumed"
-        )
+        text = f"{plugin.name}: an answer is awaited on a connection that nothing was asked on"
+        raise kept(Exhausted(text, reason="already consumed"))
     return None
 
 

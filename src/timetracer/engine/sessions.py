@@ -13,6 +13,7 @@ from opentelemetry import context, trace
 
 from timetracer.engine.drivers import Core
 from timetracer.engine.links import Link
+from timetracer.errors import ReplayError
 from timetracer.plugin import Call, Exchange, Inbound, Open, Plugin, Send, Visit
 
 SESSION_KEY = "timetracer-session"
@@ -148,6 +149,14 @@ class Sessions:
 
 SESSIONS = Sessions()
 """The sessions of this process."""
+
+
+def kept(error: ReplayError) -> ReplayError:
+    """Keeps an error as a miss of the current session where that is a replay; returns it to be raised."""
+    session: Any = SESSIONS.current()
+    if getattr(session, "fenced", False):
+        session.missed(error)
+    return error
 
 
 class attached:
