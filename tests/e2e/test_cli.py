@@ -152,6 +152,43 @@ def test_a_script_that_is_terminated_leaves_its_cassette(folder: Path) -> None:
     assert len(read_cassette(path).events) >= 4
 
 
+ENDS = {
+    "the end": ("", 0, None, "ok"),
+    "sys.exit()": ("sys.exit()", 0, 0, "ok"),
+    "sys.exit(3)": ("sys.exit(3)", 3, 3, "error"),
+    "sys.exit(text)": ("sys.exit('no')", 1, 1, "error"),
+    "exit(4)": ("exit(4)", 4, 4, "error"),
+    "argparse": ("import argparse; argparse.ArgumentParser().parse_args(['x'])", 2, 2, "error"),
+    "in a finally": ("try: sys.exit(5)\nfinally: print('done')", 5, 5, "error"),
+    "caught": ("try: sys.exit(6)\nexcept SystemExit: pass", 0, None, "ok"),
+    "caught in a function": ("def leave():\n  try: sys.exit(6)\n  except SystemExit: pass\nleave()", 0, None, "ok"),
+    "caught, and another": ("try: sys.exit(6)\nexcept SystemExit: sys.exit(7)", 7, 7, "error"),
+    "in a thread": (
+        "import threading; t = threading.Thread(target=sys.exit, args=(8,)); t.start(); t.join()",
+        0,
+        None,
+        "ok",
+    ),
+    "an exception": ("raise ValueError('on purpose')", 1, 1, "error"),
+    "Ctrl-C": ("import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(30)", -2, 130, "error"),
+    "SIGTERM": ("import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)", -15, 143, "error"),
+}
+
+
+@pytest.mark.parametrize("way", [["report.py"], ["-m", "report"]], ids=["file", "module"])
+@pytest.mark.parametrize("end", ENDS)
+def test_how_a_script_ended_is_part_of_its_outcome(end: str, way: list[str], tmp_path: Path) -> None:
+    """Its exit code stands in the cassette, as a shell says it; any but 0 is a failure. A caught exit is none."""
+    text, code, status, outcome = ENDS[end]
+    (tmp_path / "report.py").write_text(f"import sys\n{text}\n")
+    done = timetracer("run", "--no-launcher", "--", "python", *way, folder=tmp_path)
+    assert done.returncode == code, done.stderr
+    (path,) = find_cassettes(tmp_path / "cassettes")
+    cassette = read_cassette(path)
+    assert cassette.inbound is not None
+    assert (cassette.inbound.result.status, cassette.trace.status) == (status, outcome)
+
+
 def test_the_exit_code_of_run_is_the_programs(folder: Path) -> None:
     """Also one that means something else to us."""
     assert timetracer("run", "--", "python", "report.py", "exit", folder=folder).returncode == 3

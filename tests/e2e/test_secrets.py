@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from tests.e2e.serving import Answer, Asked, ask, finished
+from tests.e2e.serving import BIN, Answer, Asked, ask, finished
 from tests.e2e.shopping import GUNICORN, PYTHON, UVICORN, Shop, comparable
 from tests.e2e.test_collector import exporting
 from tests.services import Collector
@@ -165,3 +165,32 @@ def test_a_redacted_login_leaves_nothing(
         secrets = Browser(app.port).story()
     assert len(ada.recorded()) == 6
     assert leaks(tmp_path, collector.text(), secrets) == []
+
+
+def test_a_redacted_login_is_said_to_be_one_that_cannot_pass(ada: Shop) -> None:
+    """A login that succeeded and one that failed: in a replay neither password fits, and both reports say why."""
+    with ada.serving("record", GUNICORN) as app:
+        browser, wrong = Browser(app.port), Browser(app.port)
+        browser.story()
+        token = json.loads(wrong.ask("GET", "/form/").body)["csrf"]
+        failed = wrong.ask(
+            "POST", "/login/", {"username": "ada", "password": "a-wrong-one-8", "csrfmiddlewaretoken": token}
+        )
+        assert failed.status == 403
+    ada.take_all_away()
+    assert [answer.status for answer in replayed(ada, browser, GUNICORN)][1] == 403
+    said = re.findall("is redacted: these checks cannot pass: (.*)", ada.log("replay"))
+    expected = "a login (password), a session (sessionid); to replay them, record with TIMETRACER_SECRETS=seal"
+    assert set(said) == {expected}, ada.log("replay")
+    command = [str(BIN / "timetracer"), "replay", str(ada.cassettes), "--json", "--app", "shop.wsgi:application"]
+    done = finished(command, folder=ada.project, env=ada.env, timeout=120)
+    assert done.returncode == 1, done.stdout + done.stderr
+    findings = json.loads(done.stdout)["cassettes"]
+    notes = {(each["name"], each["outcome"]): each["notes"] for each in findings}
+    lost = "redacted, so that these checks cannot pass: {}; record with TIMETRACER_SECRETS=seal"
+    assert notes["POST /login/", "changed"] == [lost.format("a login (password)")]
+    assert notes["POST /login/", "matched"] == [lost.format("a login (password)")]
+    assert notes["GET /whoami/", "changed"] == [lost.format("a session (sessionid)")]
+    assert notes["GET /form/", "matched"] == []
+    printed = finished([part for part in command if part != "--json"], folder=ada.project, env=ada.env, timeout=120)
+    assert printed.stdout.count("a login (password)") == 2, printed.stdout

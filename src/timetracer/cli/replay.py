@@ -129,7 +129,8 @@ def _print(findings: list[Finding], made: Plan, *, as_json: bool) -> None:
     _print_table(findings)
     out = terminal.console()
     for finding in findings:
-        if finding.outcome not in ("matched", "skipped") or finding.updated:
+        as_recorded = finding.outcome == "matched" and not finding.notes
+        if not as_recorded and finding.outcome != "skipped":
             out.print()
             out.print(terminal.styled(f"{finding.name}  {finding.file}", "bold"), soft_wrap=True)
             for line in wording.lines(finding):

@@ -16,6 +16,7 @@ from timetracer.runner.hiding import hidden
 from timetracer.runner.likeness import Likeness
 from timetracer.runner.plan import title
 from timetracer.runner.questions import Answer
+from timetracer.runtime import secret_checks
 from timetracer.runtime.secrets import Secrets
 
 _SPARE_SECONDS = 1.0
@@ -73,6 +74,9 @@ class Judge:
             finding.outcome = "changed"
         if finding.calls:
             finding.tree = calls.tree(recorded, finding.calls)
+        lost = secret_checks.note(recorded, matched=finding.outcome == "matched")
+        if lost is not None:
+            finding.notes.append(lost)
         if self._update and finding.outcome == "changed":
             self._rewrite(path, finding, answer)
         return finding if finding.outcome == "matched" else hidden(finding, path, self._secrets)

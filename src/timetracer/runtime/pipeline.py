@@ -137,6 +137,7 @@ def _read_card(path: Path, config: TraceConfig, secrets: Secrets) -> Card:
     from timetracer.engine.selection import card, name_of
 
     cassette = store.read_cassette(path, transform=secrets.opened)
+    secrets.look_at(cassette)
     try:
         format.check(cassette)
     except CassetteCorrupt as error:

@@ -20,7 +20,7 @@ from timetracer import config
 from timetracer.engine.guard import guard
 from timetracer.engine.sessions import SESSION_KEY, SESSIONS
 from timetracer.plugin import Inbound, Visit
-from timetracer.runtime import process
+from timetracer.runtime import exits, process
 
 _TYPE = "script.run"
 _SERVERS = frozenset(
@@ -85,6 +85,7 @@ class _Script:
         self.session, self.span = session, span
         self.visit: Visit = session.visit(inbound)
         self._ended = False
+        self._code: int | None = None
 
     def hold(self) -> None:
         """Keeps the session open until the process ends, also by SIGTERM."""
@@ -92,15 +93,20 @@ class _Script:
         SESSIONS.orphan, SESSIONS.host = self._open_one, self.session
         context.attach(context.set_value(SESSION_KEY, self.session, trace.set_span_in_context(self.span)))
         atexit.register(self.end)
+        exits.watch(self._leaving)
         os.register_at_fork(after_in_child=self._leave)
         before = signal.getsignal(signal.SIGTERM)
         if callable(before) and threading.current_thread() is threading.main_thread():
 
             def terminate(number: int, frame: Any) -> None:
+                self._leaving(128 + number)  # as shells say it
                 self.end()
                 before(number, frame)
 
             signal.signal(signal.SIGTERM, terminate)
+
+    def _leaving(self, code: int) -> None:
+        self._code = code if self._code is None else self._code  # of two, the outer one dies first
 
     def _open_one(self) -> Any:
         return None if self.session.closed or self._ended else self.session
@@ -122,5 +128,11 @@ class _Script:
                 self.visit.error(error)
                 self.span.record_exception(error)
                 self.span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+                self._code = self._code or (128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1)
+            elif self._code:
+                self.session.failed = True
+                self.span.set_status(Status(StatusCode.ERROR, f"exit code {self._code}"))
+            if self._code is not None:
+                self.visit.answer(status=self._code)
             self.span.end()
             self.session.release()

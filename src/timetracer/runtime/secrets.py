@@ -11,18 +11,12 @@ from timetracer.cassette.model import Cassette
 from timetracer.config import TraceConfig
 from timetracer.engine.guard import say_once
 from timetracer.errors import CassetteLocked, ConfigError
+from timetracer.runtime.secret_checks import LOGIN, check_of, named, redacted_checks
 
 if TYPE_CHECKING:
     from timetracer.cassette.redaction import Redacted, Redactor
 
 _NAMED = re.compile(rb'([A-Za-z][\w-]*)[\\"]*\s*[:=,]\s*[\\"]*(?:\{\s*"\$sealed":\s*")?ttsealed:v1:')
-_CHECKS = {
-    "a login": ("password", "passwd", "pwd", "passphrase"),
-    "a CSRF token": ("csrf", "xsrf"),
-    "a session": ("session", "sid"),
-    "an authorization": ("authorization", "token", "key", "secret"),
-}
-"""What an application checks a secret for, by what its name contains; the first that fits."""
 
 
 class Secrets:
@@ -36,6 +30,7 @@ class Secrets:
         self._key = key_of(config)
         self._at_rest = self._key if config.secrets != "seal" else None  # sealed, the rest is to stay readable
         self._sealed: dict[str, set[str]] = {}
+        self._redacted: dict[str, set[str]] = {}
         self._config = config
         if config.secrets == "seal":
             self._redactor  # noqa: B018 (made now, so that a missing key is said at the start)
@@ -71,7 +66,7 @@ class Secrets:
             return document
         if self._key is None:
             for name in (found.decode() for found in _NAMED.findall(document)):
-                self._sealed.setdefault(_check(name), set()).add(name)
+                self._sealed.setdefault(check_of(name), set()).add(name)
             self._sealed.setdefault("a secret", set())
             return document
         return encryption.unseal(document, self._key)
@@ -90,25 +85,32 @@ class Secrets:
             )
         return encryption.decrypt(document, self._key)
 
+    def look_at(self, cassette: Cassette) -> None:
+        """Notes what a cassette that is to be replayed has lost to redaction."""
+        for check, names in redacted_checks(cassette).items():
+            self._redacted.setdefault(check, set()).update(names)
+
     def report(self, where: str) -> None:
-        """Says which checks cannot pass, where something stayed sealed.
+        """Says which checks cannot pass, where something stayed sealed, or where the secrets of a login are gone.
 
         Args:
             where: the file or folder that was read.
         """
         if self._sealed:
-            named = [f"{check} ({', '.join(sorted(names))})" for check, names in sorted(self._sealed.items()) if names]
             say_once(
                 f"sealed {where}",
                 "%s is sealed, and no key opens it: these checks cannot pass: %s;"
                 " give the key in TIMETRACER_ENCRYPTION_KEY or TIMETRACER_ENCRYPTION_KEY_FILE",
                 where,
-                ", ".join(named) or "those of its secrets",
+                named(self._sealed) or "those of its secrets",
             )
-
-
-def _check(name: str) -> str:
-    return next((check for check, parts in _CHECKS.items() if any(part in name.lower() for part in parts)), "a secret")
+        if LOGIN in self._redacted:
+            say_once(
+                f"redacted {where}",
+                "%s is redacted: these checks cannot pass: %s; to replay them, record with TIMETRACER_SECRETS=seal",
+                where,
+                named(self._redacted),
+            )
 
 
 def key_of(config: TraceConfig) -> bytes | None:
