@@ -322,3 +322,53 @@ def test_a_cassette_that_cannot_be_read_is_one_line(project: Project) -> None:
     assert "CassetteCorrupt: " in broken.text
     assert "Traceback" not in broken.text
     assert "pytest_plugin.py" not in broken.text
+
+
+ALLOWED = """
+import asyncio, socket
+import httpx, pytest
+
+PLACE = httpx.URL(URL).host, httpx.URL(URL).port
+
+
+@pytest.mark.cassette
+def test_marker():
+    httpx.get(URL + "/json")
+    socket.create_connection(PLACE).close()
+
+
+def test_fixture(timetracer_auto):
+    with timetracer_auto("x.json"):
+        httpx.get(URL + "/json")
+        socket.create_connection(PLACE).close()
+
+
+@pytest.mark.cassette
+@pytest.mark.asyncio
+async def test_async():
+    async with httpx.AsyncClient() as client:
+        await client.get(URL + "/json")
+    _, writer = await asyncio.open_connection(*PLACE)
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.cassette
+def test_covered():
+    httpx.get(URL + ("/text" if MORE else "/json"))
+"""
+
+
+def test_allowed_hosts_are_connected_to_in_a_replay(project: Project) -> None:
+    """By name or with the port, in every kind of test; what a plugin covers comes from the cassette, or is a miss."""
+    project.write("test_allowed.py", "MORE = False\n" + ALLOWED)
+    assert project.pytest().all("PASSED", 4)
+    project.write("test_allowed.py", "MORE = True\n" + ALLOWED)
+    assert project.pytest("--timetracer-allowed-hosts=10.0.0.1").all("FAILED", 4)
+    place = f"{project.upstream.host}:{project.upstream.port}"
+    for options in ([f"10.0.0.1, {project.upstream.host}"], [place], [place, "--timetracer-block-network"]):
+        allowed = project.pytest(f"--timetracer-allowed-hosts={options[0]}", *options[1:])
+        ended = {name.partition("::")[2]: outcome for name, outcome in allowed.outcomes.items()}
+        expected = {"test_marker": "PASSED", "test_fixture": "PASSED", "test_async": "PASSED", "test_covered": "FAILED"}
+        assert ended == expected, allowed.text
+        assert "no recorded call matches: httpx GET" in allowed.text

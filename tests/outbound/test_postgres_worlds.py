@@ -135,7 +135,7 @@ def test_a_pipeline_cannot_be_left(dsn: str, tmp_path: Path) -> None:
             conn.execute("select 1")
         with conn.pipeline():
             conn.execute("insert into world values (3)")
-            with timetracer.replay(cassette), pytest.raises(ReplayError, match="a pipeline"):
+            with pytest.raises(ReplayError, match="a pipeline"), timetracer.replay(cassette):
                 conn.execute("select 1")
         assert conn.execute("select x from world").fetchone() == (3,)
 

@@ -15,12 +15,13 @@ import io
 import itertools
 import os
 import re
+import stat
 import threading
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import msgspec
 
@@ -36,6 +37,7 @@ INLINE_LIMIT = 64 << 10
 
 _SUFFIXES = {"none": ".json", "gzip": ".json.gz", "zstd": ".json.zst"}
 _SLUG_LENGTH = 80
+_ATTEMPTS = 10  # to read a cassette that is written anew all the time
 _counter = itertools.count()
 
 
@@ -102,6 +104,8 @@ def write_cassette(
     made: list[Path] = []
     try:
         _make_folder(path.parent)
+        if not (path.is_symlink() or path.is_file() or not path.exists()):  # a link is replaced, what it names is not
+            raise CassetteError(f"the cassette {path} cannot be written: there is something else that is no file")
         # Looked for only where there is one: a folder of many cassettes takes its time to list.
         stale = set(_side_files(path)) if path.exists() else set()
         # An earlier cassette of this name keeps its side files until the new one has taken its place.
@@ -198,18 +202,35 @@ def read_cassette(
         MissingDependencyError: zstd needs a package that is not installed.
     """
     path = Path(path)
-    left = limit  # for all side files: many small ones may unpack to much
+    for attempt in range(_ATTEMPTS):
+        read = _identity(path)
+        try:
+            return _read_whole(path, limit, transform, side_files)
+        except CassetteNotFound:
+            raise
+        except CassetteError as error:
+            if attempt + 1 < _ATTEMPTS and read is not None and _identity(path) != read:
+                continue  # another one took its place meanwhile, and took the side files of this one away
+            raise type(error)(f"{path}: {error}") from error.__cause__
+    raise AssertionError("unreachable")
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
     try:
-        cassette = format.load(_read(path, path, limit, transform), limit=limit)
-        if side_files:
-            for body in bodies.each(cassette):
-                if body.file is not None:
-                    body.raw = _side_file_chunks(body, path, left, transform)
-                    left -= sum(map(len, body.raw))
-    except CassetteNotFound:
-        raise
-    except CassetteError as error:
-        raise type(error)(f"{path}: {error}") from error.__cause__
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
+def _read_whole(path: Path, limit: int, transform: Transform | None, side_files: bool) -> Cassette:
+    left = limit  # for all side files: many small ones may unpack to much
+    cassette = format.load(_read(path, path, limit, transform), limit=limit)
+    if side_files:
+        for body in bodies.each(cassette):
+            if body.file is not None:
+                body.raw = _side_file_chunks(body, path, left, transform)
+                left -= sum(map(len, body.raw))
     return cassette
 
 
@@ -225,7 +246,7 @@ def _side_file_chunks(body: Body, path: Path, limit: int, transform: Transform |
 def _read_side_file(path: Path, name: str, limit: int, transform: Transform | None) -> bytes:
     if "/" in name or "\\" in name or not name.endswith(".body"):
         raise CassetteCorrupt(f"a body names the side file {name!r}, which is no name of a side file")
-    file = path.with_name(name)
+    file = path.resolve().with_name(name)  # of a cassette that is a link, they lie where it leads
     if file.is_symlink() or not file.is_file():
         raise CassetteCorrupt(f"the side file {name} of a body is missing")
     return _read(file, path, limit, transform)
@@ -234,7 +255,7 @@ def _read_side_file(path: Path, name: str, limit: int, transform: Transform | No
 def _read(file: Path, path: Path, limit: int, transform: Transform | None) -> bytes:
     """Returns what a file holds, never taking more than `limit` bytes of memory for it."""
     try:
-        with open(file, "rb") as stream:
+        with _opened(file) as stream:
             data = stream.read(limit + 1)
     except OSError as error:
         if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
@@ -246,6 +267,17 @@ def _read(file: Path, path: Path, limit: int, transform: Transform | None) -> by
     if len(data) > limit:
         raise CassetteCorrupt(f"{file.name} unpacks to more than the {limit:,} bytes that are read at most")
     return data if transform is None else transform(data)
+
+
+def _opened(file: Path) -> BinaryIO:
+    """Opens a file to be read; a pipe or a device, which might never end, is refused, and not waited for."""
+    descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return open(descriptor, "rb")
+    os.close(descriptor)
+    if file.is_dir():
+        raise IsADirectoryError
+    raise CassetteError(f"{file.name} is no regular file")
 
 
 def _decompress(data: bytes, path: Path, limit: int) -> bytes:
@@ -270,6 +302,8 @@ def _not_found(path: Path) -> str:
     """Says what is missing, and what there is instead."""
     if path.is_dir():
         return f"{path} is a folder, not a cassette"
+    if path.exists():
+        return f"{path} is no regular file, and so no cassette"
     folder = path.parent
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent

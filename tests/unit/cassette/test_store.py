@@ -5,6 +5,10 @@ from __future__ import annotations
 import gzip
 import os
 import stat
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -227,3 +231,117 @@ def test_cassettes_are_found_in_order(tmp_path: Path) -> None:
     assert find_cassettes(tmp_path / "b" / "x.json") == [tmp_path / "b" / "x.json"]
     with pytest.raises(CassetteNotFound, match="there is no cassette"):
         find_cassettes(tmp_path / "none")
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    import socket
+
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    listening.close()
+
+
+def _link_to_a_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [_fifo, _socket, _link_to_a_device, Path.mkdir], ids=lambda make: make.__name__)
+def test_what_is_no_file_is_refused_at_once(
+    make: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read it is one clear error, without a wait; and no cassette takes its place, but that of a mere link."""
+    monkeypatch.chdir(tmp_path)  # the path of a socket is short
+    path = Path("x.json")
+    make(path)
+    with pytest.raises(CassetteError, match=r"no regular file|cannot be read|is a folder") as raised:
+        read_cassette(path)
+    assert str(path) in str(raised.value)
+    if not path.is_dir():
+        with pytest.raises(CassetteNotFound, match="no regular file"):
+            find_cassettes(path)
+    assert find_cassettes(tmp_path) == []
+    before = path.lstat()
+    if path.is_symlink():
+        assert contents(read_cassette(write_cassette(cassette(b"1"), path))) == [b"1"]
+        assert stat.S_ISCHR(os.stat("/dev/zero").st_mode)
+    else:
+        with pytest.raises(CassetteError, match="cannot be written"):
+            write_cassette(cassette(b"1"), path)
+        assert path.lstat().st_ino == before.st_ino
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_links_to_a_folder_and_to_a_cassette_are_followed(tmp_path: Path) -> None:
+    """Its side files lie where the link leads."""
+    real = tmp_path / "real"
+    path = write_cassette(cassette(b"1" * 100), real / "x.json", inline_limit=10)
+    (tmp_path / "folder").symlink_to(real)
+    (tmp_path / "other").mkdir()
+    link = tmp_path / "other" / "y.json"
+    link.symlink_to(path)
+    assert find_cassettes(tmp_path / "folder") == [tmp_path / "folder" / "x.json"]
+    for each in (tmp_path / "folder" / "x.json", link):
+        assert contents(read_cassette(each)) == [b"1" * 100]
+    write_cassette(cassette(b"2" * 100), tmp_path / "folder" / "x.json", inline_limit=10)
+    assert contents(read_cassette(path)) == [b"2" * 100]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES[1:])
+def test_a_bomb_is_not_unpacked(suffix: str, tmp_path: Path) -> None:
+    """Megabytes that unpack to gigabytes are refused in a process that has no room for them."""
+    zeros = bytes(64 << 20)
+    path = tmp_path / f"x{suffix}"
+    if suffix.endswith("gz"):
+        path.write_bytes(gzip.compress(zeros, 1) * 64)
+    else:
+        compressor = zstandard.ZstdCompressor().compressobj()
+        path.write_bytes(b"".join(compressor.compress(zeros) for _ in range(64)) + compressor.flush())
+    assert path.stat().st_size < 25 << 20
+    limited = (
+        "import resource, sys, pathlib; from timetracer.cassette.store import read_cassette\n"
+        "import zstandard, timetracer.errors as errors\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+        "try: read_cassette(pathlib.Path(sys.argv[1]))\n"
+        "except errors.CassetteCorrupt as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", limited, path], capture_output=True, text=True, check=False)
+    assert "unpacks to more than the" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd.body", "../x.body", "a\\b.body", "x\0.body", ".body/..", "x.1"])
+def test_a_side_file_elsewhere_is_never_opened(name: str, tmp_path: Path) -> None:
+    """Neither by an absolute nor by a relative path, nor one that no system takes."""
+    made = cassette(b"")
+    made.events[0].result.body = Body(file=name, sha256="0" * 64)
+    path = tmp_path / "x.json"
+    path.write_bytes(format.dump(made))
+    with pytest.raises(CassetteCorrupt, match="side file"):
+        read_cassette(path)
+
+
+def test_a_cassette_that_is_replaced_while_it_is_read_is_read_whole(tmp_path: Path) -> None:
+    """A reader gets the old one or the new one, side files and all, never an error."""
+    path, done, failed = tmp_path / "x.json", threading.Event(), []
+
+    def read() -> None:
+        try:
+            while not done.is_set():
+                (only,) = set(contents(read_cassette(path)))
+                assert len(set(only)) == 1
+        except Exception as error:  # noqa: BLE001 - shown below
+            failed.append(error)
+
+    write_cassette(cassette(b"0" * 50, b"0" * 50), path, inline_limit=10)
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(100):
+        data = b"%d" % (number % 10) * 50
+        write_cassette(cassette(data, data), path, inline_limit=10)
+        time.sleep(0.005)
+    done.set()
+    reader.join()
+    assert failed == []
