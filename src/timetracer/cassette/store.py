@@ -247,9 +247,12 @@ def _read_side_file(path: Path, name: str, limit: int, transform: Transform | No
     if "/" in name or "\\" in name or not name.endswith(".body"):
         raise CassetteCorrupt(f"a body names the side file {name!r}, which is no name of a side file")
     file = path.resolve().with_name(name)  # of a cassette that is a link, they lie where it leads
-    if file.is_symlink() or not file.is_file():
-        raise CassetteCorrupt(f"the side file {name} of a body is missing")
-    return _read(file, path, limit, transform)
+    try:
+        if file.is_symlink() or not file.is_file():
+            raise FileNotFoundError
+        return _read(file, path, limit, transform)
+    except (FileNotFoundError, CassetteNotFound):
+        raise CassetteCorrupt(f"the side file {name} of a body is missing") from None
 
 
 def _read(file: Path, path: Path, limit: int, transform: Transform | None) -> bytes:
