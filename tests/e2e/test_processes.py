@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.serving import BIN, LAUNCHER, Asked, environment, finished
+from tests.e2e.serving import BIN, LAUNCHER, Asked, ask, environment, finished, serving
 from tests.e2e.shopping import GUNICORN, Shop
 from tests.services import Collector, Upstream
 from timetracer.cassette.store import find_cassettes, read_cassette
@@ -89,7 +89,7 @@ def test_sixty_forks_while_recording(launcher: list[str], tmp_path: Path, upstre
     assert leftovers(tmp_path / "cassettes") == []
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_children_of_multiprocessing_leave_their_cassettes(method: str, tmp_path: Path, upstream: Upstream) -> None:
     """They end without atexit, and what they called is written all the same."""
     app = script(
@@ -140,6 +140,158 @@ def test_an_apps_own_signal_handler_stays(tmp_path: Path, upstream: Upstream) ->
     done = finished([PYTHON, str(app)], folder=tmp_path, env=recording(tmp_path, upstream))
     assert (done.returncode, done.stderr.strip()) == (1, "mine")
     assert len(cassettes(tmp_path)) == 1
+
+
+SELF = "os.kill(os.getpid(), signal.{})\ntime.sleep(30)\n"
+SIGNALLED = {
+    "a handler that raises": "def stop(*_): raise SystemExit(9)\nsignal.signal(signal.SIGTERM, stop)\n"
+    + SELF.format("SIGTERM"),
+    "a handler that calls the one before": "before = signal.getsignal(signal.SIGTERM)\n"
+    "def stop(*given):\n"
+    "    print('mine', flush=True)\n"
+    "    signal.signal(signal.SIGTERM, before)\n"
+    "    os.kill(os.getpid(), signal.SIGTERM)\n"
+    "signal.signal(signal.SIGTERM, stop)\n" + SELF.format("SIGTERM"),
+    "ignored": "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.kill(os.getpid(), signal.SIGTERM)\nprint('here')\n",
+    "set back to default": "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n" + SELF.format("SIGTERM"),
+    "SIGINT handled": "signal.signal(signal.SIGINT, lambda *_: sys.exit(4))\n" + SELF.format("SIGINT"),
+    "SIGINT caught": "try:\n    os.kill(os.getpid(), signal.SIGINT); time.sleep(30)\n"
+    "except KeyboardInterrupt: print('caught')\n",
+    "SIGHUP": SELF.format("SIGHUP"),
+    "SIGTERM in asyncio": "import asyncio\n"
+    "async def main():\n"
+    "    done = asyncio.Event()\n"
+    "    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, done.set)\n"
+    "    os.kill(os.getpid(), signal.SIGTERM)\n"
+    "    await done.wait()\n"
+    "    print('gracefully')\n"
+    "asyncio.run(main())\n",
+    "SIGTERM beside a thread": "import threading\n"
+    "threading.Thread(target=time.sleep, args=(30,), daemon=True).start()\n" + SELF.format("SIGTERM"),
+    "twice": "os.kill(os.getpid(), signal.SIGTERM)\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(30)\n",
+    "a child's SIGTERM": "child = os.fork()\n"
+    "if not child: time.sleep(30)\n"
+    "os.kill(child, signal.SIGTERM)\n"
+    "print(os.waitpid(child, 0)[1])\n",
+    "a subprocess's SIGTERM": "import subprocess\n"
+    "child = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(30)'])\n"
+    "child.terminate()\n"
+    "print(child.wait())\n",
+    "os._exit": "os._exit(5)\n",
+    "SIGKILL": SELF.format("SIGKILL"),
+}
+LOST = ("os._exit", "SIGKILL", "SIGHUP", "set back to default")
+"""Ends that leave no time to write anything, as ever."""
+
+
+@pytest.mark.parametrize("name", SIGNALLED)
+def test_signals_do_what_they_do_without_us(name: str, tmp_path: Path, upstream: Upstream) -> None:
+    """The same exit code and the same output, whether recorded or not; what is under a final name is whole."""
+    app = script(tmp_path, f"import os, signal, sys, time, requests\n{CALL}{SIGNALLED[name]}")
+    ended = []
+    for mode in ("off", "record"):
+        env = recording(tmp_path, upstream, TIMETRACER_MODE=mode)
+        done = finished([PYTHON, str(app)], folder=tmp_path, env=env)
+        ended.append((done.returncode, done.stdout, done.stderr))
+    assert ended[1] == ended[0]
+    assert len(cassettes(tmp_path)) == (0 if name in LOST else 1)
+    assert not (tmp_path / "cassettes").exists() or leftovers(tmp_path / "cassettes") == []
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_server_ends_as_without_us(server: str, number: signal.Signals, tmp_path: Path, upstream: Upstream) -> None:
+    """Its exit code is what it is without us, and the requests that were answered are written."""
+    (tmp_path / "service.py").write_text(SERVICE)
+    options = {
+        "gunicorn": ["service:wsgi", "--bind", "127.0.0.1:{port}", "--workers", "1"],
+        "uvicorn": ["service:asgi", "--host", "127.0.0.1", "--port", "{port}", "--lifespan", "off"],
+    }
+    codes = []
+    for mode in ("off", "record"):
+        env = recording(tmp_path, upstream, TIMETRACER_MODE=mode, PYTHONPATH=str(tmp_path))
+        command = [*LAUNCHER, str(BIN / server), *options[server]]
+        with serving(command, folder=tmp_path, env=env, log=tmp_path / f"{mode}.log") as app:
+            assert ask(app.port, Asked("GET", "/")).body == b"200"
+            app.process.send_signal(number)
+            codes.append(app.process.wait(30))
+    assert codes[1] == codes[0]
+    calls = [len(cassette.events) for cassette in cassettes(tmp_path) if cassette.inbound is not None]
+    assert calls == [1, 1]
+    assert leftovers(tmp_path / "cassettes") == []
+
+
+SERVICE = """
+import os
+import requests
+from timetracer.integrations.asgi import TimeTracerMiddleware as Asgi
+from timetracer.integrations.wsgi import TimeTracerMiddleware as Wsgi
+
+
+def call():
+    return str(requests.get(os.environ["UPSTREAM"] + "/json", timeout=10).status_code).encode()
+
+
+def plain(environ, start_response):
+    start_response("200 OK", [])
+    return [call()]
+
+
+async def asynchronous(scope, receive, send):
+    body = call()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+wsgi, asgi = Wsgi(plain), Asgi(asynchronous)
+"""
+
+
+def test_a_fork_within_a_request_leaves_one_cassette(tmp_path: Path, upstream: Upstream) -> None:
+    """The parent's: what the child does after it is the child's own, and both end as without us."""
+    app = script(
+        tmp_path,
+        "import os, requests, timetracer\n"
+        "from timetracer.integrations.wsgi import TimeTracerMiddleware\n"
+        "def app(environ, start_response):\n"
+        f"    {CALL}"
+        "    child = os.fork()\n"
+        f"    if not child:\n        {CALL}        os._exit(3)\n"
+        "    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3\n"
+        f"    {CALL}"
+        "    start_response('200 OK', [])\n"
+        "    return [b'done']\n"
+        "import io\n"
+        "environ = {'REQUEST_METHOD': 'GET', 'PATH_INFO': '/', 'wsgi.input': io.BytesIO(), 'SERVER_NAME': 'x',"
+        " 'SERVER_PORT': '80', 'wsgi.url_scheme': 'http'}\n"
+        "for _ in range(2): print(TimeTracerMiddleware(app)(dict(environ), lambda *given: None))\n",
+    )
+    done = finished([PYTHON, str(app)], folder=tmp_path, env=recording(tmp_path, upstream))
+    assert (done.returncode, done.stdout) == (0, "[b'done']\n" * 2), done.stderr
+    assert [len(cassette.events) for cassette in cassettes(tmp_path)] == [2, 2]
+    assert leftovers(tmp_path / "cassettes") == []
+
+
+def test_a_full_disk_is_said_once_and_the_process_goes_on(tmp_path: Path, upstream: Upstream) -> None:
+    """Whoever records with the variables alone: every call is answered, and one line tells of the trouble."""
+    app = script(
+        tmp_path,
+        "import os, resource, requests, io\n"
+        "from timetracer.integrations.wsgi import TimeTracerMiddleware\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1024, -1))\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [requests.get(os.environ['UPSTREAM'] + '/bytes/3000', timeout=10).content]\n"
+        "environ = {'REQUEST_METHOD': 'GET', 'PATH_INFO': '/', 'wsgi.input': io.BytesIO(), 'SERVER_NAME': 'x',"
+        " 'SERVER_PORT': '80', 'wsgi.url_scheme': 'http'}\n"
+        "for _ in range(20): assert len(TimeTracerMiddleware(app)(dict(environ), lambda *given: None)[0]) == 3000\n"
+        "print('all went well')\n",
+    )
+    done = finished([PYTHON, str(app)], folder=tmp_path, env=recording(tmp_path, upstream))
+    assert (done.returncode, done.stdout) == (0, "all went well\n"), done.stderr
+    assert done.stderr.count("cannot be written: File too large") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path for path in (tmp_path / "cassettes").rglob("*") if path.is_file()] == []
 
 
 def test_a_folder_that_cannot_be_made_is_said_once(shop: Shop) -> None:

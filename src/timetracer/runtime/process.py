@@ -267,7 +267,8 @@ def _finish_in_child(_: object) -> None:
 
 
 def _terminate(number: int, frame: Any) -> None:
-    """Writes what is complete, then lets SIGTERM do what it does by default."""
+    """Writes what is complete, then lets SIGTERM do what it does by default; a second one is not to cut that short."""
+    signal.signal(number, signal.SIG_IGN)
     stop()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
