@@ -1,7 +1,7 @@
 """Tells what psycopg 3 asks of PostgreSQL and what it is answered; libpq reads the answers from an in-process peer.
 
 Every round trip is one sending function (of a cursor or connection) and one receiving generator. All names below are
-private; they are the same in 3.1, 3.2 and 3.3 but for their modules, which are read off the classes:
+private; they are the same in 3.1.15, 3.2 and 3.3 but for their modules, which are read off the classes:
 https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_cursor_base.py (3.1: `cursor.py`)
 https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_connection_base.py (3.1: `connection.py`)
 https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_server_cursor_base.py (3.1: `server_cursor.py`)
