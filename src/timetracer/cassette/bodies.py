@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -227,7 +227,7 @@ def set_apart(
     return [_taken_out(body, limit, harmless) for body in each(cassette)]
 
 
-class Apart(NamedTuple):
+class Apart(msgspec.Struct, frozen=True):
     """The chunks of a body that was taken out, and whether it holds no secret of its own."""
 
     chunks: list[bytes]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from timetracer.cassette import bodies, codings
 from timetracer.cassette.model import Body, Cassette, Pairs
 from timetracer.errors import CassetteCorrupt
 
 
-@dataclass(frozen=True, slots=True)
-class Coded:
+class Coded(msgspec.Struct, frozen=True):
     """One body that was opened: its chunks as they were, what they hold, how it is coded, whether it is whole."""
 
     chunks: list[bytes]

@@ -6,6 +6,7 @@ import importlib
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import wrapt
 
 from timetracer.engine.drivers import adrive, drive, gdrive
 from timetracer.engine.guard import attempt, guard
+from timetracer.engine.importing import when_imported
 from timetracer.engine.roles import CORES
 from timetracer.errors import ConfigError
 from timetracer.plugin import Call, Patch, Plugin, Role
@@ -61,7 +63,8 @@ def install(plugin: Plugin) -> Installed:
         return present
     state = _installed[plugin.name] = Installed(plugin)
     for patch in plugin.patches:
-        _apply(state, patch)
+        # What lies in another package than the plugin's own waits for its import: psycopg_pool took 5 ms of each start.
+        when_imported(patch.target.partition(".")[0].partition(":")[0], patch.target, partial(_apply, state, patch))
     return state
 
 
@@ -96,6 +99,8 @@ def _found(patch: Patch) -> tuple[Any, str, Any] | None:
 
 
 def _apply(state: Installed, patch: Patch) -> None:
+    if _installed.get(state.plugin.name) is not state:
+        return  # removed while it waited
     found = _found(patch)
     if found is None:
         if patch.since is None:
@@ -141,8 +146,9 @@ def wrap(state: Installed, patch: Patch, present: Any, *, in_class: bool) -> Any
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
         if hasattr(unwrap, attribute):
             setattr(wrapper, attribute, getattr(unwrap, attribute))
-    with suppress(ValueError, TypeError):  # a C function may have no signature
-        wrapper.__signature__ = inspect.signature(unwrap)
+    if not inspect.isbuiltin(unwrap):  # reading that of `sqlite3.connect` takes 2 ms, and fails
+        with suppress(ValueError, TypeError):  # other C functions may have none either
+            wrapper.__signature__ = inspect.signature(unwrap)
     # No __wrapped__: OTel's pymemcache instrumentor makes no span over a function that has one.
     return type(present)(wrapper) if isinstance(present, (classmethod, staticmethod)) else wrapper
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import importlib.util
 import logging
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
-from importlib.machinery import ModuleSpec
+from functools import partial
 from importlib.metadata import EntryPoint
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 # OTel's own, which has read every package's entry points by now: asking `importlib.metadata` each time took 50 ms.
 from opentelemetry.util._importlib_metadata import entry_points
@@ -20,6 +18,7 @@ from opentelemetry.util._importlib_metadata import entry_points
 from timetracer.engine import wrapping
 from timetracer.engine.door import door
 from timetracer.engine.guard import guard
+from timetracer.engine.importing import when_imported
 from timetracer.errors import ConfigError, ReplayError
 from timetracer.plugin import Open, Plugin
 from timetracer.runtime.releases import release_of
@@ -53,12 +52,16 @@ def load(name: str) -> Plugin:
     found = discovered()
     if name not in found:
         raise ConfigError("plugin", name, f"one of {', '.join(sorted(found))}")
+    return _loaded(found[name])
+
+
+def _loaded(found: EntryPoint) -> Plugin:
     with suppress(ModuleNotFoundError):
         # The library first: what installs a plugin with its library would else meet a half-imported plugin.
-        importlib.import_module(_MODULE_OF.get(name, name))
-    plugin = found[name].load()
+        importlib.import_module(_MODULE_OF.get(found.name, found.name))
+    plugin = found.load()
     if not isinstance(plugin, Plugin):
-        raise ConfigError(f"{GROUP} {name}", found[name].value, "the name of a timetracer.plugin.Plugin")
+        raise ConfigError(f"{GROUP} {found.name}", found.value, "the name of a timetracer.plugin.Plugin")
     return plugin
 
 
@@ -71,20 +74,17 @@ def install_present(config: TraceConfig) -> None:
     instrumented: set[str] = set()
     if _LAUNCHER in sys.modules:  # without it, nothing is instrumented, and what the app does not use stays unloaded
         instrumented = {found.name for found in entry_points(group="opentelemetry_instrumentor")}
-    waiting: dict[str, Callable[[], None]] = {}
-    for name in discovered():
+    for name, found in discovered().items():
         module = _MODULE_OF.get(name, name)
-        here = module in sys.modules
-        if here or (_INSTRUMENTOR_OF.get(name, name) in instrumented and _importable(module)):
-            _install(name, config)
-        elif _importable(module):
-            waiting[module] = lambda name=name: _install(name, config)  # type: ignore[misc]
+        if module in sys.modules or (_INSTRUMENTOR_OF.get(name, name) in instrumented and _importable(module)):
+            _install(found, config)
+        else:
+            when_imported(module, f"plugin {name}", partial(_install, found, config))
     for name in INBOUND:
         if name in sys.modules or (name in instrumented and _importable(name)):
             _install_inbound(name, strict=strict)
-        elif _importable(name):
-            waiting[name] = lambda name=name: _install_inbound(name, strict=strict)  # type: ignore[misc]
-    _Late.wait_for(waiting)
+        else:
+            when_imported(name, f"integration {name}", partial(_install_inbound, name, strict=strict))
 
 
 def _install_inbound(name: str, *, strict: bool) -> None:
@@ -95,14 +95,14 @@ def _install_inbound(name: str, *, strict: bool) -> None:
         importlib.import_module(f"timetracer.inbound.{name}").install(door)
 
 
-def _install(name: str, config: TraceConfig) -> None:
+def _install(found: EntryPoint, config: TraceConfig) -> None:
     if config.mode == "replay":
-        state = put_in_place(load(name))
-        if config.should_mock_plugin(name, state.plugin.kind):
+        state = put_in_place(_loaded(found))
+        if config.should_mock_plugin(found.name, state.plugin.kind):
             _close_off(state)
         return
-    with guard(f"{name}: installing the plugin"):
-        put_in_place(load(name))
+    with guard(f"{found.name}: installing the plugin"):
+        put_in_place(_loaded(found))
 
 
 def put_in_place(plugin: Plugin) -> wrapping.Installed:
@@ -140,54 +140,6 @@ def _importable(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
         return False
-
-
-class _Late(importlib.abc.MetaPathFinder):
-    """Runs an action once a top-level package has been imported in full, never on a half-imported one."""
-
-    def __init__(self, actions: dict[str, Callable[[], None]]) -> None:
-        self.actions = actions
-
-    @classmethod
-    def wait_for(cls, actions: dict[str, Callable[[], None]]) -> None:
-        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, cls)]
-        if actions:
-            sys.meta_path.insert(0, cls(actions))
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name not in self.actions:
-            return None
-        # Asked of the others, and not of `importlib`, which asks us. The action stays: who looks need not import.
-        others = (finder for finder in list(sys.meta_path) if finder is not self and hasattr(finder, "find_spec"))
-        spec = next((found for finder in others if (found := finder.find_spec(name, path, target)) is not None), None)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, lambda: self._imported(name))
-        return spec
-
-    def _imported(self, name: str) -> None:
-        action = self.actions.pop(name, None)
-        if action is not None:
-            action()
-
-
-class _Loader(importlib.abc.Loader):
-    """The package's own loader, and then the action."""
-
-    def __init__(self, real: Any, action: Callable[[], None]) -> None:
-        self._real, self._action = real, action
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._real.create_module(spec)  # type: ignore[no-any-return]
-
-    def exec_module(self, module: ModuleType) -> None:
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._real
-        module.__loader__ = self._real
-        self._real.exec_module(module)
-        self._action()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
 
 
 def require(cards: Iterable[Card]) -> None:

@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from timetracer import telemetry
-from timetracer.cassette import bodies, coded, format, store
 from timetracer.cassette.model import Body, Cassette
 from timetracer.cassette.writer import Writer
 from timetracer.config import TraceConfig
@@ -18,7 +16,11 @@ from timetracer.engine.recording import Recording
 from timetracer.errors import CassetteCorrupt, CassetteError, CassetteNotFound, ConfigError
 from timetracer.runtime.secrets import Secrets
 
-if TYPE_CHECKING:  # matching is for replays alone, and so imported where a cassette is read; redaction by `secrets`
+# What writes cassettes is imported with the first one, on the writer's thread, and matching with the first one read:
+# to import them at the start cost it 6 ms and 15 ms. Redaction is imported likewise, by `secrets`.
+# That may be at exit, so no dataclass or named tuple is there: where text is run as code (`run_eval_code_obj`), CPython
+# forgets that SIGINT ended the process: https://github.com/python/cpython/blob/v3.11.7/Python/pythonrun.c
+if TYPE_CHECKING:
     from timetracer.cassette.redaction import Redacted
     from timetracer.engine.cards import Card
     from timetracer.engine.selection import Library
@@ -84,6 +86,8 @@ class Pipeline:
         Raises:
             CassetteError: the file cannot be written.
         """
+        from timetracer.cassette import bodies, coded, format, store
+
         limit = self.config.inline_body_kb * 1024
         large = [sum(map(len, body.raw or ())) > limit for body in bodies.each(cassette)]
         coded_before = coded.opened(cassette)
@@ -108,12 +112,16 @@ class Pipeline:
         store.write_cassette(hidden.cassette, path, inline_limit=limit, dump=dump, transform=self.secrets.closed)
         MEASURES.cassettes += 1
         if self.config.export_payloads:
+            from timetracer import telemetry
+
             telemetry.export_exchanges(store.read_cassette(path, transform=self.secrets.decrypted, side_files=False))
         return path
 
 
 def _sign(hidden: Redacted) -> None:
     """Writes the hash of each request's body into its signature: of what is written, so that none tells a secret."""
+    from timetracer.cassette import bodies, coded
+
     for event in hidden.cassette.events:
         body = event.request.body
         if body is not None and not coded.sealed(body.base64 or ""):
@@ -134,6 +142,7 @@ def read_card(path: Path, config: TraceConfig) -> Card:
 
 
 def _read_card(path: Path, config: TraceConfig, secrets: Secrets) -> Card:
+    from timetracer.cassette import format, store
     from timetracer.engine.selection import card, name_of
 
     cassette = store.read_cassette(path, transform=secrets.opened)
@@ -150,6 +159,8 @@ def _read_card(path: Path, config: TraceConfig, secrets: Secrets) -> Card:
 
 def _raw(body: Body) -> list[bytes]:
     """Returns the chunks of a body, worked out once."""
+    from timetracer.cassette import bodies
+
     if body.raw is None:
         body.raw = bodies.unpack(body)
     return body.raw
@@ -162,6 +173,7 @@ def read_library(where: str, config: TraceConfig) -> Library:
         CassetteNotFound: there is none.
         CassetteError: one cannot be read.
     """
+    from timetracer.cassette import store
     from timetracer.engine.selection import Library, name_of
 
     _local("TIMETRACER_CASSETTE", where)

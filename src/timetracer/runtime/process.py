@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import multiprocessing.util
 import os
 import random
 import signal
@@ -17,6 +16,7 @@ from timetracer.config import TraceConfig
 from timetracer.engine import entropy, lanes, threads
 from timetracer.engine.admission import RecordingAdmission
 from timetracer.engine.guard import guard
+from timetracer.engine.importing import when_imported
 from timetracer.engine.recording import Recording, Terms
 from timetracer.engine.sessions import SESSIONS
 from timetracer.runtime import libraries
@@ -256,14 +256,17 @@ def _put_hooks_in_place() -> None:
     _hooks_in_place = True
     atexit.register(stop)
     os.register_at_fork(after_in_child=_after_fork)
-    multiprocessing.util.register_after_fork(stop, _finish_in_child)
+    # Its own import takes 1.5 ms: nobody has a child of it before.
+    when_imported("multiprocessing.util", "children", _follow_children)
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
 
 
-def _finish_in_child(_: object) -> None:
+def _follow_children() -> None:
     """Lets a forked child of multiprocessing write its cassette: it ends with `os._exit` and never comes to atexit."""
-    multiprocessing.util.Finalize(None, stop, exitpriority=0)
+    from multiprocessing import util
+
+    util.register_after_fork(stop, lambda _: util.Finalize(None, stop, exitpriority=0))
 
 
 def _terminate(number: int, frame: Any) -> None:

@@ -10,7 +10,6 @@ from opentelemetry._logs import Logger, LogRecord, SeverityNumber, get_logger
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from timetracer.cassette.bodies import packed
 from timetracer.cassette.model import Cassette, Event
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,6 +27,8 @@ def export_exchanges(cassette: Cassette) -> None:
 
 def emit_exchanges(logger: Logger, cassette: Cassette) -> None:
     """Emits the records on `logger`; a body is what the cassette's file holds of it."""
+    from timetracer.cassette.bodies import packed  # only here: a start does not need what reads bodies
+
     cassette = packed(cassette)
     start = _nanoseconds(cassette.trace.start)
     for event in cassette.events:
