@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -111,3 +112,19 @@ def test_the_loader_that_others_see_is_the_real_one(package: str) -> None:
     module = importlib.import_module(package)
     assert module.__spec__ is not None
     assert type(module.__loader__).__module__ == type(module.__spec__.loader).__module__ == "_frozen_importlib_external"
+
+
+_LATE = """
+import sys
+from timetracer.plugins import enable_psycopg
+enable_psycopg()
+assert "psycopg_pool" not in sys.modules and "multiprocessing" not in sys.modules
+from psycopg_pool import ConnectionPool
+print(ConnectionPool.run_task.__code__.co_filename)
+"""
+
+
+def test_a_pool_is_patched_with_its_import_and_not_imported_to_be_patched() -> None:
+    """A start with psycopg alone does not pay for psycopg_pool, whose import is as good as its use."""
+    done = subprocess.run([sys.executable, "-c", _LATE], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip().endswith("wrapping.py")
