@@ -1,7 +1,9 @@
 """Puts the bytes of a body into the most readable form that restores them, and takes them out again.
 
-JSON is kept as JSON only where one of eight layouts prints the very bytes again; else text, else base64. A body above
-the inline limit becomes a side file. Coded bodies (gzip, br, zstd) stay as they came: the redactor may take that off.
+JSON is kept as JSON only where one of eight layouts prints the very bytes again; else text, else base64. Its tokens
+stay as they are in the file, so that the layout is a matter of the space between them: neither writing nor reading a
+body makes objects of it. A body above the inline limit becomes a side file. Coded bodies (gzip, br, zstd) stay as they
+came: the redactor may take that off.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from timetracer.cassette import codings
-from timetracer.cassette.model import Body, Cassette, Event, Result, Sent
+from timetracer.cassette.model import NO_JSON, Body, Cassette, Event, Result, Sent
 from timetracer.errors import CassetteCorrupt
 
 ReadSideFile: TypeAlias = Callable[[str], bytes]
@@ -29,12 +31,14 @@ _DEPTH = 100  # deeper JSON is kept as text: a cassette must stay readable with 
 _MAPPED = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _UNREADABLE = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_LAYOUTS = {
-    f"{spacing}{escape}": json.JSONEncoder(ensure_ascii=bool(escape), separators=separators).encode
+_INDENTS = {"compact": -1, "spaced": 0}
+"""What `msgspec.json.format` calls these layouts; it leaves every token as it is."""
+
+_ESCAPED = {
+    f"{spacing}+ascii": json.JSONEncoder(separators=separators).encode
     for spacing, separators in (("compact", (",", ":")), ("spaced", (", ", ": ")))
-    for escape in ("", "+ascii")
 }
-_decode = msgspec.json.Decoder().decode
+"""Prints JSON whose letters beyond ASCII are escaped, in lower case: the file shows them as they are."""
 
 
 def pack(
@@ -71,33 +75,49 @@ def pack(
     return body
 
 
+def as_text(body: Body) -> None:
+    """Turns a body that is kept as JSON into one that is kept as text."""
+    data = _bytes(body, None)
+    body.printed, body.layout = NO_JSON, None
+    _as_text(data, body)
+
+
 def _as_json(data: bytes, body: Body) -> bool:
     if data[0] not in b"{[":
         return False
     line = data.endswith(b"\n")
     printed = data[:-1] if line else data
     try:
-        value = _decode(printed)
-        if printed.count(b"[") + printed.count(b"{") > _DEPTH and not _shallow(value, printed):
+        printed.decode()
+        if b"\\u" in printed or b"\\/" in printed:
+            layout, printed = _escaped(printed)
+        else:
+            layout = _layout(printed)
+        if layout is None or not _shallow(printed):
             return False
-        layout = _layout(value, printed.decode())
     except (ValueError, RecursionError):  # no JSON; or thousands of digits, which Python does not print
         return False
-    if layout is None:
-        return False
-    body.json, body.layout = value, layout + ("+newline" if line else "")
+    body.printed, body.layout = msgspec.Raw(printed), layout + ("+newline" if line else "")
     return True
 
 
-def _layout(value: Any, text: str) -> str | None:
-    """Names the layout that prints these very characters: so duplicate keys or unusual floats have none."""
-    escapes = ("+ascii", "") if text.isascii() and "\\u" in text else ("",)
-    spacings = ("spaced", "compact") if '": ' in text or ", " in text else ("compact",)
-    return next((layout for x in spacings for y in escapes if _LAYOUTS[layout := x + y](value) == text), None)
+def _layout(printed: bytes) -> str | None:
+    """Names the layout that spaces the tokens as they are."""
+    spacings = ("spaced", "compact") if b'": ' in printed or b", " in printed else ("compact",)
+    return next((x for x in spacings if msgspec.json.format(printed, indent=_INDENTS[x]) == printed), None)
 
 
-def _shallow(value: Any, printed: bytes) -> bool:
-    """Whether a value nests no deeper than a cassette can take."""
+def _escaped(printed: bytes) -> tuple[str | None, bytes]:
+    """Names the layout that escapes JSON as it is, and returns it as it is without."""
+    value, text = msgspec.json.decode(printed), printed.decode()
+    layout = next((name for name, encode in _ESCAPED.items() if text.isascii() and encode(value) == text), None)
+    return layout, msgspec.json.encode(value)
+
+
+def _shallow(printed: bytes) -> bool:
+    """Whether JSON nests no deeper than a cassette can take."""
+    if printed.count(b"[") + printed.count(b"{") <= _DEPTH:
+        return True
     # Brackets alone, pairs taken out until none is left: a tenth of the time that walking the value takes. Brackets
     # within strings may be left over, and then the value decides.
     brackets = printed.translate(_MAPPED, _NO_BRACKETS)
@@ -105,7 +125,7 @@ def _shallow(value: Any, printed: bytes) -> bool:
         brackets = brackets.replace(b"[]", b"")
         if not brackets:
             return True
-    level = [value]
+    level = [msgspec.json.decode(printed)]
     for _ in range(_DEPTH):
         level = [
             item
@@ -150,8 +170,14 @@ def unpack(body: Body, side_files: ReadSideFile | None = None, *, recoding: bool
 def _bytes(body: Body, side_files: ReadSideFile | None) -> bytes:
     try:
         if body.layout is not None:
-            text = _LAYOUTS[body.layout.removesuffix("+newline")](body.json)
-            return (text + "\n" if body.layout.endswith("+newline") else text).encode()
+            layout = body.layout.removesuffix("+newline")
+            indent = _INDENTS.get(layout)
+            data = (
+                _ESCAPED[layout](body.json).encode()
+                if indent is None
+                else msgspec.json.format(body.printed, indent=indent)
+            )
+            return data + b"\n" if body.layout.endswith("+newline") else data
         if body.text is not None:
             return body.text.encode()
         if body.base64 is not None:
@@ -190,8 +216,15 @@ def packed(cassette: Cassette, *, inline_limit: int | None = None, side_file: Ne
     def written(body: Body | None) -> Body | None:
         if body is None or body.raw is None:
             return body
-        options: dict[str, Any] = {name: getattr(body, name) for name in ("encoding", "end", "error", "gaps")}
-        return pack(body.raw, inline_limit=inline_limit, side_file=side_file, **options)
+        return pack(
+            body.raw,
+            encoding=body.encoding,
+            end=body.end,
+            error=body.error,
+            gaps=body.gaps,
+            inline_limit=inline_limit,
+            side_file=side_file,
+        )
 
     def call(holder: Any) -> Any:
         sent: Sent = holder.request

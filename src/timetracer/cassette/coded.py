@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from timetracer.cassette import bodies, codings
-from timetracer.cassette.model import Body, Cassette, Pairs
+from timetracer.cassette.model import NO_JSON, Body, Cassette, Pairs
 from timetracer.errors import CassetteCorrupt
 
 
@@ -73,7 +73,8 @@ def closed(
         now = b"".join(bodies.unpack(body, recoding=False))
         redacted_now = redacted(now)
         if not coded.whole:
-            body.json = body.layout = body.text = body.base64 = body.encoding = body.chunks = None
+            body.printed = NO_JSON
+            body.layout = body.text = body.base64 = body.encoding = body.chunks = None
             if b"ttsealed:" in redacted_now and seal is not None:
                 body.base64, body.raw = seal(base64.b64encode(b"".join(coded.chunks)).decode()), None
                 body.chunks = [len(chunk) for chunk in coded.chunks]
@@ -84,7 +85,8 @@ def closed(
             continue
         raw = b"".join(coded.chunks)
         if not _comes_back(coded, raw):
-            body.json = body.layout = body.text = body.base64 = body.encoding = None
+            body.printed = NO_JSON
+            body.layout = body.text = body.base64 = body.encoding = None
             body.raw = coded.chunks
         elif len(coded.chunks) > 1:
             body.chunks = [len(chunk) for chunk in coded.chunks]

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from timetracer.cassette.bodies import each, packed
+from timetracer.cassette.bodies import as_text, each, packed
 from timetracer.cassette.model import FORMAT, Cassette
 from timetracer.errors import CassetteCorrupt, CassetteVersionError, UnsupportedError
 
@@ -52,6 +52,9 @@ def dump(cassette: Cassette) -> bytes:
 
 
 def _dump_surrogates(cassette: Cassette) -> bytes:
+    for body in each(cassette):
+        if body.layout is not None:
+            as_text(body)  # `json` prints objects, not tokens
     text = json.dumps(msgspec.to_builtins(cassette), ensure_ascii=False, indent=1)
     return (_SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n").encode()
 

@@ -15,15 +15,18 @@ FORMAT = 2
 Pairs = list[tuple[str, str]]
 
 
-class Body(msgspec.Struct, omit_defaults=True):
+NO_JSON = msgspec.Raw()
+
+
+class Body(msgspec.Struct, omit_defaults=True, eq=False):
     """The bytes of one request or response, in the most readable form that restores them exactly.
 
     Exactly one of `json`, `text`, `base64`, `file` is set, or none for no bytes at all. In memory, before a body is
     written and after it is read, `raw` holds the bytes and stands for all of them.
     """
 
-    json: Any = None
-    layout: str | None = None  # how `json` is printed: "compact" or "spaced", "+ascii" if escaped
+    printed: msgspec.Raw = msgspec.field(default=NO_JSON, name="json")  # as it stands in the file: no token changes
+    layout: str | None = None  # how the body had it: "compact" or "spaced", "+ascii" if escaped
     text: str | None = None
     base64: str | None = None
     file: str | None = None  # a side file beside the cassette, by name
@@ -36,6 +39,26 @@ class Body(msgspec.Struct, omit_defaults=True):
     end: Literal["complete", "partial", "error"] = "complete"
     error: Any = None  # encoded exception that ended it
     raw: list[bytes] | None = None  # chunks; never written
+
+    @property
+    def json(self) -> Any:
+        """What the JSON says, or its text where it is beyond what Python reads; None where the body has another form."""
+        if self.layout is None:
+            return None
+        try:
+            return msgspec.json.decode(self.printed)
+        except ValueError:  # a number of thousands of digits
+            return bytes(self.printed).decode()
+
+    def __eq__(self, other: object) -> bool:
+        """By value: `msgspec.Raw` compares by identity."""
+        return isinstance(other, Body) and _parts(self) == _parts(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _parts(body: Body) -> tuple[Any, ...]:
+    return (msgspec.json.format(body.printed, indent=-1) if body.layout else b"", *msgspec.structs.astuple(body)[1:])
 
 
 class Items(msgspec.Struct, omit_defaults=True):

@@ -20,8 +20,8 @@ import msgspec
 from timetracer.cassette import blobs
 from timetracer.cassette.bodies import packed
 from timetracer.cassette.encryption import seal_text, seal_value
-from timetracer.cassette.harmless_json import harmless
 from timetracer.cassette.model import Cassette, Draw, Event
+from timetracer.cassette.quiet import Quiet
 from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secret_positions import Positions
 from timetracer.cassette.secrets_rules import Names
@@ -56,10 +56,11 @@ class Redactor:
         self._mode = mode
         self._key = key
         self._names = Names(fields, keep)
+        self._quiet = Quiet(self._names)
 
     def harmless(self, data: bytes) -> bool:
-        """Whether a large body is JSON that holds no secret of its own: quickly told, and with every doubt a no."""
-        return self._mode == "keep" or harmless(data, self._names)
+        """Whether a body holds no secret of its own: quickly told, and with every doubt a no."""
+        return self._mode == "keep" or self._quiet(data)
 
     def dump(self, cassette: Cassette, dump: Callable[[Cassette], bytes], *, owned: bool = False) -> bytes:
         """Returns the document of a cassette, redacted. The cassette itself stays as it is, unless it is `owned`.
@@ -82,10 +83,12 @@ class Redactor:
         key = self._key if self._mode == "seal" else None
         if key is None:
             found = Replacements(copy.replacements)
-            positions = Positions(self._names, found)
+            positions = Positions(self._names, self._quiet, found)
         else:
             found = Replacements(copy.replacements, lambda text: seal_text(_ENCODER.encode(text)[1:-1], key))
-            positions = Positions(self._names, found, lambda value: seal_value(_ENCODER.encode(value), key))
+            positions = Positions(
+                self._names, self._quiet, found, lambda value: seal_value(_ENCODER.encode(value), key)
+            )
         positions.cassette(copy)
         positions.blobs()
         copy.draws = [_draw(draw, found, key) for draw in copy.draws]

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import base64
 import re
-from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 
-from timetracer.cassette import blobs
+from timetracer.cassette import blobs, bodies
 from timetracer.cassette.credential_headers import cookies, credentials
 from timetracer.cassette.encoded_parts import columns_of, content, decode_base64, inflate, plain
 from timetracer.cassette.model import Body, Cassette, Event, Pairs, Result, Sent
 from timetracer.cassette.redis_keys import Keys, asked
 from timetracer.cassette.replacements import Replacements
-from timetracer.cassette.secrets_rules import BUNDLE, COOKIE, CREDENTIALS, PLAIN, SECRET, SHAPED, Names, named, shaped
+from timetracer.cassette.running_texts import RunningTexts
+from timetracer.cassette.secrets_rules import BUNDLE, COOKIE, CREDENTIALS, PLAIN, SECRET, SHAPED, Names, shaped
 from timetracer.cassette.sql_names import names_of_parameters
 
 _BLOB, _PARAMETERS, _ROWS, _MAP, _SEALED = range(10, 15)
@@ -28,7 +28,6 @@ _FIXED = frozenset(  # tags whose content has to stay what it is
 _INNER = frozenset(("value", "values", "id", "key", "raw", "data", "plain", "text", "hash"))
 _TELLING = re.compile(r"[=@]|: |\":|:\"|</")  # in every text that may name a secret before it
 _CODED_JSON = re.compile(r"(?<![\w.])(?:eyJ|W3si)[\w+/\-]{16,}+={0,2}+(?![\w.])")
-_END = "\x1f\n"  # ends each text among the running texts
 
 
 class Positions:
@@ -36,19 +35,29 @@ class Positions:
 
     Args:
         names: what each name says of its value.
+        harmless: tells of a body that nothing in it is secret by its name or shape.
         found: takes the secrets, gives what stands for them.
         seal: gives what stands for a secret that is no string; None: a number of the same length.
     """
 
-    def __init__(self, names: Names, found: Replacements, seal: Callable[[Any], Any] | None = None) -> None:
+    def __init__(
+        self,
+        names: Names,
+        harmless: Callable[[bytes], bool],
+        found: Replacements,
+        seal: Callable[[Any], Any] | None = None,
+    ) -> None:
         self._names = names
+        self._harmless = harmless
         self._found = found
         self._seal = seal
-        self._texts: dict[str, list[tuple[Any, Any]]] = {}  # each once, with all its places
+        self._texts = RunningTexts()
         self._strings: set[str] = set()  # long enough to be a secret by shape
         self._quiet: set[str] = set()  # those of JSON data that name no secret: most come again and again
         self._keys = Keys(self._kind, names, found)
         self._headers_seen: dict[str, str] = {}  # cookies and credentials: most calls repeat them
+        self._unread: set[str] = set()  # bodies that nobody had to look into
+        self._json: list[tuple[Body, Any, bytes]] = []  # what others say, and how it was printed
         self._blobs: list[tuple[Any, Any, bytes, bytes, Callable[[bytes], bytes]]] = []
         self._coded_json: dict[str, bytes] = {}
         names.update(_SPECIAL)
@@ -78,7 +87,7 @@ class Positions:
             self._text(match, "reason", match.reason)
         for draw in cassette.draws:
             self._node(draw.values)
-        self._read_texts()
+        self._texts.replace(self._names, self._found)
         strings = "\n".join(self._strings)
         for secret in shaped(strings):
             self._found.put(secret)
@@ -87,7 +96,7 @@ class Positions:
 
     def texts(self) -> str:
         """Returns every text and name that the walk saw, once."""
-        return "\n".join((*self._strings, *self._names, *self._names.uncached))
+        return "\n".join((*self._strings, *self._unread, *self._names, *self._names.uncached))
 
     def blobs(self) -> None:
         """Replaces what is known by now inside base64."""
@@ -96,6 +105,10 @@ class Positions:
             if made != data:
                 text = box[key] if isinstance(box, dict) else getattr(box, key)
                 blobs.put(box, key, self._found.form(text, base64.b64encode(pack(made)).decode()))
+        for body, value, before in self._json:
+            after = msgspec.json.encode(value)
+            if after != before:
+                body.printed = msgspec.Raw(after)
         for text, data in self._coded_json.items():
             made = self._found.within(blobs.redacted(data, self._names, self._found))
             if made != data:
@@ -131,13 +144,30 @@ class Positions:
     def _body(self, body: Body | None) -> None:
         if body is None:
             return
-        self._field(body, "json")
+        if body.layout is not None:
+            self._json_body(body)
         if body.text is not None:
-            self._strings.add(body.text)
-            self._texts.setdefault(body.text, []).append((body, "text"))
+            if self._harmless(body.text.encode("utf-8", "surrogatepass")):
+                self._unread.add(body.text)
+            else:
+                self._strings.add(body.text)
+                self._texts.add(body.text, body, "text")
         if body.base64 is not None:
             self._blob(body, "base64", body.base64)
         self._field(body, "error")
+
+    def _json_body(self, body: Body) -> None:
+        printed = bytes(body.printed)
+        if self._harmless(printed):
+            self._unread.add(printed.decode())
+            return
+        value = body.json
+        before = msgspec.json.encode(value)
+        if before == msgspec.json.format(printed, indent=-1):
+            self._json.append((body, value, before))
+            self._node(value)
+        else:  # written anew, its numbers or double keys would change: as text it keeps them
+            bodies.as_text(body)
 
     def _field(self, owner: Any, name: str) -> None:
         value = getattr(owner, name)
@@ -177,7 +207,7 @@ class Positions:
                                 or "@" in value
                                 or "</" in value
                             ):
-                                self._texts.setdefault(value, []).append((node, key))
+                                self._texts.add(value, node, key)
                             else:
                                 quiet.add(value)
                     elif cls is int:
@@ -359,28 +389,9 @@ class Positions:
             return
         self._strings.add(text)
         if _TELLING.search(text) is not None:
-            self._texts.setdefault(text, []).append((box, key))
+            self._texts.add(text, box, key)
         else:
             self._quiet.add(text)
-
-    def _read_texts(self) -> None:
-        texts = list(self._texts)
-        starts, size = [], 0
-        for text in texts:
-            starts.append(size)
-            size += len(text) + len(_END)
-        edits: dict[int, list[tuple[int, int]]] = {}
-        for start, end in named(_END.join(texts), self._names):
-            at = bisect_right(starts, start) - 1
-            edits.setdefault(at, []).append((start - starts[at], min(end - starts[at], len(texts[at]))))
-        for at, spans in edits.items():
-            text, done, made = texts[at], 0, ""
-            for start, end in sorted(spans):
-                if start >= done:
-                    made += text[done:start] + self._found.put_encoded(text[start:end])
-                    done = end
-            for box, key in self._texts[text]:
-                blobs.put(box, key, made + text[done:])
 
     def _blob(self, box: Any, key: Any, text: str) -> None:
         data = decode_base64(text)

@@ -31,6 +31,11 @@ def load(document: bytes) -> Cassette:
     return msgspec.json.decode(document, type=Cassette)
 
 
+def json_body(value: Any) -> Body:
+    """Returns a body that was kept as JSON."""
+    return Body(printed=msgspec.Raw(msgspec.json.encode(value)), layout="compact")
+
+
 def event(kind: str = "http.client", *, url: str = "http://api/", method: str = "GET", **parts: Any) -> Event:
     fields = parts.pop("fields", {})
     request = Sent(headers=parts.pop("sent_headers", []), body=parts.pop("sent_body", None))
@@ -104,7 +109,7 @@ def test_a_secret_is_replaced_wherever_it_occurs() -> None:
         event(url=f"http://api/?q={quoted}", sent_headers=[("Authorization", f"Bearer {secret}"), ("X-Other", secret)]),
         event(
             sent_body=Body(text=f"a=1&note={quoted}&b=2"),
-            body=Body(json={"deep": [{"password": secret, "echo": secret}]}),
+            body=json_body({"deep": [{"password": secret, "echo": secret}]}),
         ),
         event(
             "db.query",
@@ -218,7 +223,7 @@ NUMBERED = {"sql": "INSERT INTO u (name, api_key) VALUES ($1, $2)", "params": [[
         event(sent_headers=[("Cookie", "a=b; auth_token=S3cr3tValue99")]),
         event(url="https://ann:S3cr3tValue99@host/x"),
         event(url="https://host/x?page=2&access_token=S3cr3tValue99"),
-        event(body=Body(json={"data": [{"apiKey": "S3cr3tValue99"}]})),
+        event(body=json_body({"data": [{"apiKey": "S3cr3tValue99"}]})),
         event(body=Body(text="grant=x&client_secret=S3cr3tValue99")),
         event(sent_body=Body(text=MULTIPART)),
         event(body=Body(text='<meta name="csrf-token" content="S3cr3tValue99">')),
@@ -278,7 +283,7 @@ SHAPED = [
 @pytest.mark.parametrize("secret", SHAPED)
 def test_secrets_are_known_by_their_shape(secret: str) -> None:
     """A token, key or card number is found in a value whose name says nothing, within other text too."""
-    made = redacted(event(body=Body(json={"note": f"use {secret} today", "value": secret})))
+    made = redacted(event(body=json_body({"note": f"use {secret} today", "value": secret})))
     body = made.events[0].result.body
     assert body is not None
     assert secret not in body.json["note"]
@@ -308,7 +313,7 @@ def test_secrets_are_known_by_their_shape(secret: str) -> None:
 )
 def test_decoys_stay(value: str) -> None:
     """What only looks like a secret is left as it is."""
-    made = redacted(event(body=Body(json={"message": value}), url="http://api/shipping"))
+    made = redacted(event(body=json_body({"message": value}), url="http://api/shipping"))
     assert made.events[0].result.body.json == {"message": value}  # type: ignore[union-attr]
     assert made.replacements == []
 
@@ -322,7 +327,7 @@ def test_replacements_keep_their_shape() -> None:
     assert len(claims["sub"]) == 3
     assert is_card(like("4111111111111111"))
     assert set(like("550e8400-e29b-41d4-a716-446655440000")) <= set("0123456789abcdef-")
-    made = redacted(event(body=Body(json={"pin": 4821, "cvv": "123", "password": {"$decimal": "12.50"}})))
+    made = redacted(event(body=json_body({"pin": 4821, "cvv": "123", "password": {"$decimal": "12.50"}})))
     body = made.events[0].result.body
     assert body is not None
     assert 1000 <= body.json["pin"] <= 9999 != 4821
@@ -333,7 +338,7 @@ def test_replacements_keep_their_shape() -> None:
 def test_words_stay_where_they_are_structure() -> None:
     """A password that is a word is replaced where it was found, and left in paths and keys."""
     made = redacted(
-        event(url="http://api/admin/", body=Body(json={"password": "admin", "admin": True, "role": "x admin"}))
+        event(url="http://api/admin/", body=json_body({"password": "admin", "admin": True, "role": "x admin"}))
     )
     body = made.events[0].result.body
     assert body is not None
@@ -345,13 +350,13 @@ def test_words_stay_where_they_are_structure() -> None:
 def test_a_password_may_equal_a_word_of_the_format() -> None:
     """A secret that is also a name of the format leaves the document readable."""
     for word in ("incomplete", "http.client", "trace", "complete", "start_offset_ms", "null", "12345678"):
-        made = redacted(event(body=Body(json={"password": word, "n": 12345678})))
+        made = redacted(event(body=json_body({"password": word, "n": 12345678})))
         assert made.events[0].type == "http.client"
 
 
 def test_short_secrets_are_replaced_where_they_were_found() -> None:
     """Two or three characters are no reason to change the rest of the document."""
-    made = redacted(event(body=Body(json={"cvv": "123", "qty": "123", "message": "abc123"}), url="http://api/123"))
+    made = redacted(event(body=json_body({"cvv": "123", "qty": "123", "message": "abc123"}), url="http://api/123"))
     body = made.events[0].result.body
     assert body is not None
     assert body.json["cvv"] != "123"
@@ -360,7 +365,7 @@ def test_short_secrets_are_replaced_where_they_were_found() -> None:
 
 def test_the_cassette_given_stays_as_it_is() -> None:
     """Redaction works on a copy, so that a shared event may serve other cassettes."""
-    one = cassette(event(body=Body(json={"password": "S3cr3tValue99"})))
+    one = cassette(event(body=json_body({"password": "S3cr3tValue99"})))
     before = dump(one)
     Redactor().dump(one, dump)
     assert dump(one) == before
@@ -368,14 +373,14 @@ def test_the_cassette_given_stays_as_it_is() -> None:
 
 def test_keep_mode_changes_nothing() -> None:
     """With TIMETRACER_SECRETS=keep the document is written as it is."""
-    one = cassette(event(body=Body(json={"password": "S3cr3tValue99"})), draws=[Draw("", "secrets.token_hex", ["ab"])])
+    one = cassette(event(body=json_body({"password": "S3cr3tValue99"})), draws=[Draw("", "secrets.token_hex", ["ab"])])
     assert Redactor("keep").dump(one, dump) == dump(one)
 
 
 def test_drawn_entropy_that_made_a_secret_is_dropped() -> None:
     """Draws of `secrets` go, a uuid goes if it is a secret, others stay."""
     made = redacted(
-        event(body=Body(json={"token": "550e8400e29b41d4a716446655440000"})),
+        event(body=json_body({"token": "550e8400e29b41d4a716446655440000"})),
         draws=[
             Draw("", "secrets.token_bytes django.utils.crypto", [{"$bytes": "abc"}]),
             Draw("", "uuid.uuid4 app", [{"$uuid": "550e8400-e29b-41d4-a716-446655440000"}]),
@@ -400,7 +405,7 @@ def everywhere(secret: str) -> Cassette:
     return cassette(
         event(
             url=f"http://api/x/{quoted}?q={plus}",
-            body=Body(json={"items": [{"password": secret}], "echo": f"<{secret}>"}),
+            body=json_body({"items": [{"password": secret}], "echo": f"<{secret}>"}),
         ),
         event(sent_body=Body(text=json.dumps({"inner": secret}))),
         event(
@@ -441,7 +446,7 @@ def test_no_secret_survives_in_any_spelling(secret: str) -> None:
 @settings(relaxed, max_examples=40)
 def test_distinct_secrets_stay_distinct(several: list[str]) -> None:
     """As many replacements as secrets, each of the length of its secret."""
-    made = redacted(event(body=Body(json=[{"password": secret} for secret in several])))
+    made = redacted(event(body=json_body([{"password": secret} for secret in several])))
     values = [item["password"] for item in made.events[0].result.body.json]  # type: ignore[union-attr]
     assert len(set(values)) == len(several)
     assert [len(value) for value in values] == [len(secret) for secret in several]
@@ -502,7 +507,7 @@ def test_sealing_works_through_the_real_format() -> None:
     document = Redactor("seal", key=KEY).dump(one, cassette_format.dump)
     assert b"48213" not in document
     assert cassette_format.load(document).draws[0].values != one.draws[0].values
-    assert dump(cassette_format.load(unseal(document, KEY))) == dump(one)
+    assert cassette_format.load(unseal(document, KEY)) == one
 
 
 def test_a_body_still_in_raw_bytes_is_redacted_too() -> None:
