@@ -75,6 +75,29 @@ def pack(
     return body
 
 
+class Edited:
+    """What a body says that is kept as JSON, to be changed in place; `close` puts it into the body.
+
+    Attributes:
+        value: the data; None where writing it anew would change a number or a double key: the body is text from now on.
+    """
+
+    __slots__ = ("_before", "_body", "value")
+
+    def __init__(self, body: Body) -> None:
+        self._body, self.value = body, body.json
+        self._before = msgspec.json.encode(self.value)
+        if self._before != msgspec.json.format(bytes(body.printed), indent=-1):
+            self.value = None
+            as_text(body)
+
+    def close(self) -> None:
+        """Writes the data into the body, if it has changed."""
+        after = msgspec.json.encode(self.value)
+        if self.value is not None and after != self._before:
+            self._body.printed = msgspec.Raw(after)
+
+
 def as_text(body: Body) -> None:
     """Turns a body that is kept as JSON into one that is kept as text."""
     data = _bytes(body, None)

@@ -42,19 +42,21 @@ class Body(msgspec.Struct, omit_defaults=True, eq=False):
 
     @property
     def json(self) -> Any:
-        """What the JSON says, or its text where it is beyond what Python reads; None where the body has another form."""
-        if self.layout is None:
-            return None
-        try:
-            return msgspec.json.decode(self.printed)
-        except ValueError:  # a number of thousands of digits
-            return bytes(self.printed).decode()
+        """What the JSON says, or its text where Python cannot read it; None where the body has another form."""
+        return None if self.layout is None else _read(self.printed)
 
     def __eq__(self, other: object) -> bool:
         """By value: `msgspec.Raw` compares by identity."""
         return isinstance(other, Body) and _parts(self) == _parts(other)
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _read(printed: msgspec.Raw) -> Any:
+    try:
+        return msgspec.json.decode(printed)
+    except ValueError:  # a number of thousands of digits
+        return bytes(printed).decode()
 
 
 def _parts(body: Body) -> tuple[Any, ...]:
@@ -194,3 +196,8 @@ class Cassette(msgspec.Struct, omit_defaults=True):
     logs: list[dict[str, Any]] = []
     replacements: list[str] = []  # what redaction put in: matched by binding, never by value
     replay: list[Match] = []  # only in a cassette that a replay yielded
+
+
+def data_of(part: Any) -> Any:
+    """Returns a part of a cassette as plain data: what its file says, in dicts and lists."""
+    return msgspec.to_builtins(part, enc_hook=_read)  # asked for bodies alone: the rest is data already

@@ -57,7 +57,7 @@ class Positions:
         self._keys = Keys(self._kind, names, found)
         self._headers_seen: dict[str, str] = {}  # cookies and credentials: most calls repeat them
         self._unread: set[str] = set()  # bodies that nobody had to look into
-        self._json: list[tuple[Body, Any, bytes]] = []  # what others say, and how it was printed
+        self._edited: list[bodies.Edited] = []  # those of JSON that were looked into
         self._blobs: list[tuple[Any, Any, bytes, bytes, Callable[[bytes], bytes]]] = []
         self._coded_json: dict[str, bytes] = {}
         names.update(_SPECIAL)
@@ -105,10 +105,8 @@ class Positions:
             if made != data:
                 text = box[key] if isinstance(box, dict) else getattr(box, key)
                 blobs.put(box, key, self._found.form(text, base64.b64encode(pack(made)).decode()))
-        for body, value, before in self._json:
-            after = msgspec.json.encode(value)
-            if after != before:
-                body.printed = msgspec.Raw(after)
+        for edited in self._edited:
+            edited.close()
         for text, data in self._coded_json.items():
             made = self._found.within(blobs.redacted(data, self._names, self._found))
             if made != data:
@@ -161,13 +159,8 @@ class Positions:
         if self._harmless(printed):
             self._unread.add(printed.decode())
             return
-        value = body.json
-        before = msgspec.json.encode(value)
-        if before == msgspec.json.format(printed, indent=-1):
-            self._json.append((body, value, before))
-            self._node(value)
-        else:  # written anew, its numbers or double keys would change: as text it keeps them
-            bodies.as_text(body)
+        self._edited.append(edited := bodies.Edited(body))
+        self._node(edited.value)
 
     def _field(self, owner: Any, name: str) -> None:
         value = getattr(owner, name)

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
 from timetracer.cassette import bodies, store
-from timetracer.cassette.model import Cassette, Event, Inbound, Result, Sent, Span
+from timetracer.cassette.model import Cassette, Event, Inbound, Result, Sent, Span, data_of
 from timetracer.cli import cassettes, payloads, terminal
 from timetracer.cli.options import json_option
 from timetracer.config import TraceConfig
@@ -68,8 +67,8 @@ def _data(path: Path, cassette: Cassette, event: Event | None) -> Any:
     for body in bodies.each(cassette):
         body.raw = None
     if event is not None:
-        return {"file": str(path), "event": msgspec.to_builtins(event)}
-    return {"file": str(path), **msgspec.to_builtins(cassette)}
+        return {"file": str(path), "event": data_of(event)}
+    return {"file": str(path), **data_of(cassette)}
 
 
 # ------------------------------------------------------------------------------------------------ the whole cassette

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 from opentelemetry import trace
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber, get_logger
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from timetracer.cassette.model import Cassette, Event
+from timetracer.cassette.model import Cassette, Event, data_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EVENT_NAME = "timetracer.exchange"
@@ -40,7 +39,7 @@ def emit_exchanges(logger: Logger, cassette: Cassette) -> None:
                 severity_number=SeverityNumber.INFO,
                 severity_text="INFO",
                 event_name=EVENT_NAME,
-                body=msgspec.to_builtins(event),
+                body=data_of(event),
                 attributes={
                     "timetracer.event.type": event.type,
                     "timetracer.event.eid": event.eid,

@@ -7,7 +7,6 @@ import concurrent.futures
 import multiprocessing
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,14 +207,15 @@ def test_two_replays_lower_their_own_fences(port: int) -> None:
     assert not fence.is_raised()
 
 
-def test_a_fence_that_is_down_costs_next_to_nothing(port: int) -> None:
-    """The audit hook stays, and returns at once: well under a microsecond."""
+def test_a_fence_that_is_down_looks_at_nothing() -> None:
+    """The audit hook stays, and returns at once: it does not even look at what is connected."""
+
+    class Untouched(tuple[object, ...]):
+        def __getitem__(self, index: object) -> object:
+            raise AssertionError("the hook looked at its arguments")
+
     fence.raise_fence(everywhere=True).lower()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        started = time.perf_counter()
-        for _ in range(10_000):
-            fence._hook("socket.connect", (sock, ("127.0.0.1", port)))
-        assert (time.perf_counter() - started) / 10_000 < 2e-6
+    fence._hook("socket.connect", Untouched())
 
 
 def test_uvloop_is_fenced_as_well(port: int, tmp_path: Path) -> None:
