@@ -47,10 +47,7 @@ class Positions:
         found: Replacements,
         seal: Callable[[Any], Any] | None = None,
     ) -> None:
-        self._names = names
-        self._harmless = harmless
-        self._found = found
-        self._seal = seal
+        self._names, self._harmless, self._found, self._seal = names, harmless, found, seal
         self._texts = RunningTexts()
         self._strings: set[str] = set()  # long enough to be a secret by shape
         self._quiet: set[str] = set()  # those of JSON data that name no secret: most come again and again
@@ -99,14 +96,14 @@ class Positions:
         return "\n".join((*self._strings, *self._unread, *self._names, *self._names.uncached))
 
     def blobs(self) -> None:
-        """Replaces what is known by now inside base64."""
+        """Replaces what is known by now inside base64, and ends the walk: what changed of a body is put into it."""
         for box, key, data, edited, pack in self._blobs:
             made = self._found.within(edited)
             if made != data:
                 text = box[key] if isinstance(box, dict) else getattr(box, key)
                 blobs.put(box, key, self._found.form(text, base64.b64encode(pack(made)).decode()))
-        for edited in self._edited:
-            edited.close()
+        for body in self._edited:
+            body.close()
         for text, data in self._coded_json.items():
             made = self._found.within(blobs.redacted(data, self._names, self._found))
             if made != data:
@@ -145,18 +142,16 @@ class Positions:
         if body.layout is not None:
             self._json_body(body)
         if body.text is not None:
-            if self._harmless(body.text.encode("utf-8", "surrogatepass")):
-                self._unread.add(body.text)
-            else:
-                self._strings.add(body.text)
+            quiet = self._harmless(body.text.encode("utf-8", "surrogatepass"))
+            (self._unread if quiet else self._strings).add(body.text)
+            if not quiet:
                 self._texts.add(body.text, body, "text")
         if body.base64 is not None:
             self._blob(body, "base64", body.base64)
         self._field(body, "error")
 
     def _json_body(self, body: Body) -> None:
-        printed = bytes(body.printed)
-        if self._harmless(printed):
+        if self._harmless(printed := bytes(body.printed)):
             self._unread.add(printed.decode())
             return
         self._edited.append(edited := bodies.Edited(body))
