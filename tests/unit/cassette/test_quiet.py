@@ -101,7 +101,7 @@ _SPELLINGS = [
     lambda words: "the_" + "_".join(words),
 ]
 _NAMES = [
-    *([word] for word in secrets_rules._WORDS | secrets_rules._LAST),
+    *((word,) for word in sorted(secrets_rules._WORDS | secrets_rules._LAST)),
     *secrets_rules._PHRASES,
     *(
         ("smtp", "pass"),
