@@ -116,6 +116,9 @@ def serving(
         try:
             _wait(app, ready)
             yield app
+        except BaseException as error:
+            error.add_note(f"the server's log ends:\n{app.output()[-8000:]}")
+            raise
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)

@@ -304,3 +304,22 @@ def test_there_are_peers_for_ever(dsn: str, tmp_path: Path, monkeypatch: pytest.
     with timetracer.replay(tmp_path / "c.json"), psycopg.connect(dsn), psycopg.connect(dsn) as second:
         assert second.pgconn.port == b"1"
         assert second.execute("select 1").fetchall() == recorded
+
+
+def test_what_readied_a_connection_goes_with_it(dsn: str, tmp_path: Path) -> None:
+    """A connection is kept and used by later requests; replayed by itself, one of those may be the first."""
+
+    def connect() -> psycopg.Connection:
+        conn = psycopg.connect(dsn, autocommit=True)
+        conn.execute("SELECT set_config('TimeZone', 'Asia/Tokyo', false)")
+        return conn
+
+    def work(conn: psycopg.Connection) -> object:
+        return conn.execute("select '2024-01-01 00:00+00'::timestamptz").fetchone()
+
+    with timetracer.record(tmp_path / "first.json"):
+        kept = connect()
+    with kept, timetracer.record(tmp_path / "second.json"):
+        recorded = work(kept)
+    with timetracer.replay(tmp_path / "second.json"), connect() as conn:
+        assert (str(work(conn)), conn.info.timezone.key) == (str(recorded), "Asia/Tokyo")

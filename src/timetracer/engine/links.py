@@ -32,7 +32,7 @@ class Link:
         sending: depth of sends under way, which open the link first where it is closed.
         pending: requests whose answers have yet to come, oldest first.
         stream: the subscription on this link, if it has one.
-        opened: the event of its opening, handed to each cassette that uses the link.
+        opened: the events that made it what it is, its opening first, by question: each cassette that uses it has them.
     """
 
     __slots__ = ("__weakref__", "belongs", "opened", "pending", "quiet", "sending", "stand_in", "stream", "used")
@@ -42,7 +42,7 @@ class Link:
         self.stand_in = False
         self.quiet = 0
         self.sending = 0
-        self.opened: Any = None
+        self.opened: dict[str, Any] = {}
         self.reset()
 
     def reset(self) -> None:

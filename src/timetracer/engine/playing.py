@@ -35,6 +35,7 @@ class Rules:
         mocks: whether a plugin is answered from cassettes; otherwise it stays live.
         completed: gets each session when all of it is done.
         shared: what is known of connections, whichever cassette knows it.
+        shared_answer: what answers a question about a connection, likewise; the question is canonical.
         rerecord: the command that records again, for messages.
     """
 
@@ -42,6 +43,7 @@ class Rules:
     spans: dict[int, Any]
     completed: Callable[[Playing], None] = lambda session: None
     shared: Callable[[Plugin], list[Event]] = lambda plugin: []
+    shared_answer: Callable[[str], Event | None] = lambda text: None
     strict: bool = False
     repeats: bool = False
     recorded_pace: bool = False
@@ -221,6 +223,8 @@ class Playing:
                     return self._whole(plugin, found.event)
                 if text in card.index.shared:
                     return card.index.shared[text].event
+                if request.shared and (shared := self.rules.shared_answer(text)) is not None:
+                    return shared
             raise miss.report(
                 plugin,
                 request,

@@ -67,11 +67,14 @@ class Recorder:
 
     def send(self, plugin: Plugin, role: Send, call: Call, link: Link) -> Core:
         """Runs the real function and expects the answers on the link."""
-        if link.opened is not None:
-            self.tape.share(link.opened)
+        for known in link.opened.values():
+            self.tape.share(known)
         take = self.begin(plugin, role.describe, call)
         if take is None:
             return (yield REAL)
+        asked = take.request
+        if asked.shared and not asked.courtesy:  # in a replay another session may be the one that opens a connection
+            link.opened[f"{asked.method} {asked.target} {asked.fields}"] = take
         if take.stream or link.stream is not None:
             link.stream = link.stream or take
         elif take.left:
@@ -117,7 +120,7 @@ class Recorder:
             with guard(f"{plugin.name}: keeping a connection's settings"):
                 take.reply(role.encode(call, result))
                 self.tape.share(take)
-                (link or link_of(result)).opened = take
+                (link or link_of(result)).opened = {"": take}
         return result
 
     def known(self, plugin: Plugin, role: Open, call: Call) -> Value:

@@ -46,6 +46,7 @@ class Library:
         self._by_masked: dict[tuple[str, str, str], list[Card]] = {}
         self.processes: list[Card] = []
         self.shared: dict[str, list[Event]] = {}
+        self.shared_answers: dict[str, Event] = {}
         for each in self.cards:
             self._add(each)
 
@@ -53,6 +54,8 @@ class Library:
         trace, inbound = each.cassette.trace, each.cassette.inbound
         for event in each.cassette.shared.values():
             self.shared.setdefault(event.signature.lib, []).append(event)
+        for text, entry in each.index.shared.items():
+            self.shared_answers.setdefault(text, entry.event)
         if inbound is None:
             self.processes.append(each)
             return

@@ -46,8 +46,9 @@ _Copy = _named(psycopg.Copy, "BaseCopy")
 _GENERATORS = "psycopg.generators" if _Connection.__module__ == "psycopg._connection_base" else _Connection.__module__
 _WRITERS = ("psycopg._copy", "psycopg._copy_async") if _Copy.__module__ == "psycopg._copy_base" else ("psycopg.copy",)
 
-# What a driver or ORM asks of every new connection: psycopg's TypeInfo.fetch, SQLAlchemy's first connect.
-_OF_CONNECTIONS = ("FROM pg_type t",)
+# What a driver or ORM asks of every new connection: psycopg's TypeInfo.fetch, Django's time zone, SQLAlchemy's first
+# connect.
+_OF_CONNECTIONS = ("FROM pg_type t", "SELECT set_config('TimeZone', ")
 _PREAMBLE = frozenset(
     {
         "select pg_catalog.version()",
@@ -110,9 +111,13 @@ def _request(pgconn: Any, raw: bytes, params: Value) -> Request:
         method=sql.verb(text),
         target=results.database(pgconn),
         fields=sql.statement(text, params),
-        shared=text in _PREAMBLE or any(each in text for each in _OF_CONNECTIONS),
+        shared=_of_connection(text) and pgconn.transaction_status != pq.TransactionStatus.INERROR,
         courtesy=({"status": tag},) if tag else _skipped(pgconn),
     )
+
+
+def _of_connection(text: str) -> bool:
+    return text in _PREAMBLE or any(each in text for each in _OF_CONNECTIONS)
 
 
 def _skipped(pgconn: Any) -> tuple[Value, ...]:

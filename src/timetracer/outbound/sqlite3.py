@@ -69,13 +69,14 @@ def _look_at(text: str) -> tuple[str, str, bool, tuple[Value, ...]]:
     """Returns what depends on the statement's text alone: its canonical form, verb, whether shared, courtesy."""
     text = sql.canonical(str.__str__(text))
     verb = sql.verb(text)
-    shared = text in _PREAMBLE or (verb == "PRAGMA" and "=" in text)
+    shared = text in _PREAMBLE or text.startswith(_OF_THE_LIBRARY) or (verb == "PRAGMA" and "=" in text)
     return text, verb, shared, (_courtesy(text),) if sql.steering(text) else ()
 
 
 _looked_at: Callable[[str], tuple[str, str, bool, tuple[Value, ...]]] = lru_cache(maxsize=1024)(_look_at)
 
 
+_OF_THE_LIBRARY = "select sqlite_compileoption_used("  # Django, of every new connection
 _PREAMBLE = frozenset({"""SELECT JSON('{"a": "b"}')""", "select sqlite_version()", "SELECT sqlite_version()"})
 
 

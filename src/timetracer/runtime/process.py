@@ -178,6 +178,7 @@ def rules_of(config: TraceConfig, known: Library | None, **more: Any) -> Rules:
         mocks=lambda plugin: config.should_mock_plugin(plugin.name, plugin.kind),
         spans=SESSIONS.by_span,
         shared=known.known if known is not None else lambda plugin: [],
+        shared_answer=known.shared_answers.get if known is not None else lambda text: None,
         strict=config.strict_replay,
         repeats=config.allow_repeats,
         recorded_pace=config.stream_timing == "recorded",

@@ -6,13 +6,14 @@ import logging
 
 import pytest
 
-from tests.unit.engine.decks import cassette, deal, event
+from tests.unit.engine.decks import PLUGIN, cassette, deal, event
 from timetracer.cassette.model import Body, Cassette, Draw, Result, Sent, Trace
 from timetracer.engine import guard
 from timetracer.engine.admission import caller_of
 from timetracer.engine.playing import Playing, Rules
 from timetracer.engine.selection import Library, joined
-from timetracer.plugin import Inbound
+from timetracer.errors import NoMatch
+from timetracer.plugin import Inbound, Request
 
 
 def request(
@@ -120,3 +121,20 @@ def test_asking_for_the_time_or_an_id_does_not_choose_before_the_body_is_read() 
     assert session.draw("s", "live") == "1-second"
     assert session.card is not None
     assert session.card.name == "1"
+
+
+def test_what_another_cassette_knows_of_connections_answers() -> None:
+    """A connection that one request opened was used by others: in a replay any of them may open it."""
+    opened, used = request("/first"), request("/second")
+    opened.shared = {"0": event(-1, "PRAGMA foreign_keys = ON")}
+    known = library(opened, used)
+    rules = Rules(mocks=lambda plugin: True, spans={}, shared_answer=known.shared_answers.get)
+    session = Playing(rules, known.choose(Inbound(type="http.server", method="GET", target="/second"), 0, 0))
+
+    def ask(*, shared: bool) -> int:
+        asked = Request(type="http.client", method="GET", target="PRAGMA foreign_keys = ON", shared=shared)
+        return session.answer(PLUGIN, asked, {}, b"", "").eid
+
+    assert [ask(shared=True), ask(shared=True)] == [-1, -1]
+    with pytest.raises(NoMatch):
+        ask(shared=False)

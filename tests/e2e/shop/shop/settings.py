@@ -33,7 +33,10 @@ if os.environ.get("SHOP_PG_PORT"):
         "PORT": os.environ["SHOP_PG_PORT"],
         "NAME": os.environ.get("SHOP_PG_NAME", "postgres"),
         "USER": os.environ.get("SHOP_PG_USER", "postgres"),
+        "OPTIONS": {"options": os.environ.get("SHOP_PG_OPTIONS", "")},
     }
+for database in DATABASES.values():
+    database["CONN_MAX_AGE"] = int(os.environ.get("SHOP_CONN_MAX_AGE", "0"))
 if os.environ.get("SHOP_REDIS_URL"):
     CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": os.environ["SHOP_REDIS_URL"]}
