@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -323,3 +327,24 @@ def test_what_readied_a_connection_goes_with_it(dsn: str, tmp_path: Path) -> Non
         recorded = work(kept)
     with timetracer.replay(tmp_path / "second.json"), connect() as conn:
         assert (str(work(conn)), conn.info.timezone.key) == (str(recorded), "Asia/Tokyo")
+
+
+def test_a_process_that_ends_connected_leaves_no_folder(dsn: str, tmp_path: Path) -> None:
+    """Kept connections are open to the end of a worker; a forked child leaves those of its parent alone."""
+    with timetracer.record(tmp_path / "c.json"), psycopg.connect(dsn) as conn:
+        conn.execute("select 1").fetchall()
+    script = f"""
+import os, sys, tempfile, timetracer, psycopg
+scope = timetracer.replay({str(tmp_path / "c.json")!r})
+scope.__enter__()
+conn = psycopg.connect({dsn!r})
+if os.fork() == 0:
+    sys.exit()
+os.wait()
+print(len(os.listdir(tempfile.gettempdir())), conn.execute("select 1").fetchall())
+"""
+    with tempfile.TemporaryDirectory(prefix="t-") as folder:
+        environ = {**os.environ, "TMPDIR": folder}
+        done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False)
+        assert (done.stdout, done.returncode) == ("1 [(1,)]\n", 0), done.stderr
+        assert os.listdir(folder) == []

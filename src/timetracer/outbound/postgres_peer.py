@@ -6,6 +6,8 @@ is. The peer decides nothing. Before a statement is sent, its answer is fed; the
 
 from __future__ import annotations
 
+import atexit
+import os
 import re
 import selectors
 import shutil
@@ -63,7 +65,7 @@ class Peer:
     def __init__(self, settings: Mapping[str, str], address: Mapping[str, str], *, begun: bytes = b"I") -> None:
         self.settings, self.address, self.begun = settings, address, begun
         self.number = next(number for number in self._numbers if number not in self._open)
-        self.folder = tempfile.mkdtemp(prefix="timetracer-pg-")
+        self.folder, self._process = tempfile.mkdtemp(prefix="timetracer-pg-"), os.getpid()
         self._conversation = Conversation(settings, self.number, begun)
         self._fed: deque[Sequence[Result]] = deque()
         self._listener = socket.socket(socket.AF_UNIX)
@@ -80,6 +82,13 @@ class Peer:
         number = int(pgconn.port)
         peer = cls._open.get(number)
         return peer if peer is not None and pgconn.host == peer.folder.encode() else None
+
+    @classmethod
+    def leave_no_folder(cls) -> None:
+        """Takes the folders of connections away that are open when the process ends: no thread of theirs runs on."""
+        for peer in list(cls._open.values()):
+            if peer._process == os.getpid():  # not a parent's
+                shutil.rmtree(peer.folder, ignore_errors=True)
 
     def feed(self, results: Sequence[Result], *, in_pipeline: bool = False) -> None:
         """Takes the results of the next statement that will come; nothing for one that will be skipped."""
@@ -145,6 +154,9 @@ class Peer:
     def _send(self, data: bytes) -> None:
         if data and self._client is not None:
             self._client.sendall(data)
+
+
+atexit.register(Peer.leave_no_folder)
 
 
 class Conversation:
