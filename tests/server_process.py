@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from random import SystemRandom
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
 START_SECONDS = 30.0
@@ -129,14 +130,19 @@ def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.02)
 
 
+_PORTS = range(12_000, 32_768)
+"""Below those that kernels give to outgoing connections: a server that was stopped finds its own port free again."""
+
+
 def free_ports(count: int) -> list[int]:
     """Find distinct free loopback ports: all are held at once before any is let go."""
     with ExitStack() as held:
-        ports = []
-        for _ in range(count):
-            holder = held.enter_context(socket.socket())
-            holder.bind(("127.0.0.1", 0))
-            ports.append(int(holder.getsockname()[1]))
+        ports: list[int] = []
+        while len(ports) < count:
+            port, holder = SystemRandom().choice(_PORTS), held.enter_context(socket.socket())
+            with suppress(OSError):
+                holder.bind(("127.0.0.1", port))
+                ports.append(port)
         return ports
 
 
