@@ -24,7 +24,7 @@ What is data here, and wherever a recording starts, is a `msgspec.Struct` rather
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -37,7 +37,7 @@ A value is encoded later, on another thread: give the engine what nobody changes
 to make of the answer can be made there, too: `timetracer.values.Later`.
 """
 
-Headers: TypeAlias = Sequence[tuple[str, str]]
+Headers: TypeAlias = Collection[tuple[str, str]]
 """Header names and values as sent: order, case and duplicates kept, bytes decoded as latin-1."""
 
 BodyEnd: TypeAlias = Literal["complete", "partial", "error"]
@@ -82,7 +82,7 @@ class Upload(msgspec.Struct, frozen=True):
     replace: Callable[[Any], None]
 
 
-class Request(msgspec.Struct, kw_only=True):
+class Request(msgspec.Struct, kw_only=True, gc=False):
     """What a call asks, canonical: whatever differs from run to run without meaning is already taken out.
 
     `type`, `method`, `target`, `fields` and `body` are compared; calls that are equal in these may answer for each

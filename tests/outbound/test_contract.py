@@ -249,7 +249,8 @@ def test_rows_come_back_as_far_as_they_were_fetched(fetched: int, tmp_path: Path
     with timetracer.replay(tmp_path / "c.json"):
         assert fetch() == live
     if fetched < 3:
-        with timetracer.replay(tmp_path / "c.json"), pytest.raises(timetracer.Exhausted):
+        replay = timetracer.replay(tmp_path / "c.json")
+        with pytest.raises(timetracer.Exhausted), replay, suppress(timetracer.Exhausted):  # a miss, swallowed or not
             list(lib.query("x").rows)
 
 

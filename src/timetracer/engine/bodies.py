@@ -42,7 +42,7 @@ class Copy:
         paced: notes when each chunk came.
     """
 
-    __slots__ = ("budget", "done", "end", "error", "items", "limit", "overflow", "size", "times")
+    __slots__ = ("began", "budget", "done", "end", "error", "first", "items", "limit", "overflow", "size", "times")
 
     def __init__(
         self, limit: int, budget: Budget, done: Callable[[], None] | None = None, *, paced: bool = False
@@ -53,7 +53,9 @@ class Copy:
         self.error: BaseException | None = None
         self.overflow = False
         self.limit, self.budget, self.done = limit, budget, done
-        self.times: list[float] | None = [time.perf_counter()] if paced else None
+        self.began = time.perf_counter() if paced else 0.0
+        self.first = 0.0
+        self.times: list[float] | None = None  # from the second chunk on: most bodies come in one
 
     def feed(self, item: Value) -> None:
         """Keeps a chunk or an item, unless it ended or there is no room."""
@@ -62,11 +64,20 @@ class Copy:
         with guard("keeping a body") as kept:
             size = len(item) if isinstance(item, (bytes, bytearray, memoryview, str)) else 64
             if size and self._has_room(size):
+                if self.began:
+                    self._note_time()
                 self.items.append(bytes(item) if isinstance(item, (bytearray, memoryview)) else item)
-                if self.times is not None:
-                    self.times.append(time.perf_counter())
         if kept.failed is not None:
             self.overflow = True
+
+    def _note_time(self) -> None:
+        now = time.perf_counter()
+        if not self.items:
+            self.first = now
+        elif self.times is None:
+            self.times = [self.began, self.first, now]
+        else:
+            self.times.append(now)
 
     def feed_all(self, items: Sequence[Value]) -> None:
         """Keeps several items (rows) at once, or none of them."""
@@ -91,7 +102,7 @@ class Copy:
         """Forgets what was copied: the body is sent again from its start (a redirect, a retry)."""
         with guard("keeping a body"):
             self.budget.release_bytes(self.size)
-            self.items, self.size, self.overflow, self.end, self.error = [], 0, False, None, None
+            self.items, self.size, self.overflow, self.end, self.error, self.times = [], 0, False, None, None, None
 
     def finish(self, end: BodyEnd = "complete", error: BaseException | None = None) -> None:
         """Ends it once; an end that comes later does not count."""
@@ -121,7 +132,7 @@ class Copy:
 
     def _gaps(self) -> list[float] | None:
         times = self.times
-        if times is None or len(times) < 3 or times[-1] - times[0] < PACE_SECONDS:
+        if times is None or times[-1] - times[0] < PACE_SECONDS:
             return None
         return [round((after - before) * 1000, 1) for before, after in pairwise(times)]
 

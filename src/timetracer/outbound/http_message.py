@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from collections.abc import Iterable, Iterator
+
+import msgspec
 
 from timetracer.plugin import Headers, Request, Upload, Value, Volatile
 
@@ -43,28 +44,23 @@ def http_request(method: str, url: str, headers: Headers, body: bytes | Upload |
     )
 
 
-class RawHeaders(Sequence[tuple[str, str]]):
-    """Headers that are still bytes, decoded when they are read: on the writer's thread, not the caller's (4 us)."""
+class RawHeaders(msgspec.Struct, frozen=True, gc=False):
+    """Headers that are still bytes, decoded when they are read: on the writer's thread, not the caller's (4 us).
 
-    __slots__ = ("raw",)
+    Neither this nor a tuple of bytes is the garbage collector's to look at: each object that is, and is kept until the
+    writer takes it, costs the host about 1 us in collections.
+    """
 
-    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
-        self.raw = raw
+    raw: tuple[tuple[bytes, bytes], ...]
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        return ((name.decode("latin-1"), value.decode("latin-1")) for name, value in self.raw)
+        return iter([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.raw])
 
     def __len__(self) -> int:
         return len(self.raw)
 
-    @overload
-    def __getitem__(self, index: int) -> tuple[str, str]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[tuple[str, str]]: ...
-
-    def __getitem__(self, index: int | slice) -> tuple[str, str] | list[tuple[str, str]]:
-        return list(self)[index]
+    def __contains__(self, pair: object) -> bool:
+        return pair in list(self)
 
     def decisive(self) -> list[tuple[str, str]]:
         """Returns those that decide the answer."""

@@ -100,7 +100,9 @@ class _Library(msgspec.Struct, frozen=True):
     def describe(self, call: Call) -> Request:
         """Describes what the transport is to send."""
         request = call.arg(0, "request")
-        return http_request(request.method, str(request.url), RawHeaders(request.headers.raw), self._body(request))
+        return http_request(
+            request.method, str(request.url), RawHeaders(tuple(request.headers.raw)), self._body(request)
+        )
 
     def _body(self, request: Any) -> bytes | Upload:
         try:
@@ -119,7 +121,7 @@ class _Library(msgspec.Struct, frozen=True):
         _give_stream_back(call)
         # https://www.python-httpx.org/advanced/extensions/#response-extensions; `network_stream` is a live socket.
         kept = {key: value for key, value in response.extensions.items() if isinstance(value, _PLAIN)}
-        capture.reply(kept, status=response.status_code, headers=RawHeaders(response.headers.raw))
+        capture.reply(kept, status=response.status_code, headers=RawHeaders(tuple(response.headers.raw)))
         sink = capture.body()
         if response.status_code == _SWITCHING:
             sink.finish()  # from here on it is a conversation on a socket, which goes on untouched
