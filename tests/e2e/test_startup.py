@@ -155,6 +155,27 @@ def test_a_plugin_that_cannot_be_imported_ends_a_replay(environment: Path, place
         assert done.stdout == ""
 
 
+@pytest.mark.parametrize("mode", ["record", "replay"])
+def test_an_untested_release_is_said_once_and_used(
+    mode: str, environment: Path, place: Path, upstream: Listener
+) -> None:
+    """With the launcher and without, the start names the release and the range, and the app runs."""
+    metadata = place / "new_plugin-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: new-plugin\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[timetracer_plugin]\nlogging = new_plugin:PLUGIN\n")
+    (place / "new_plugin.py").write_text(
+        "from timetracer.plugin import Plugin\n"
+        'PLUGIN = Plugin(name="logging", kind="db", library="opentelemetry-api>=99", patches=())\n'
+    )
+    (place / "quiet.py").write_text("print('ran')")
+    for command in (launched(environment, "quiet.py"), [str(environment / "python"), "quiet.py"]):
+        done = run(command, place, **replaying(PYTHONPATH=str(place), TIMETRACER_MODE=mode))
+        assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
+        (told,) = [line for line in done.stderr.splitlines() if "opentelemetry-api" in line]
+        assert "is not among the releases that timetracer was tested with (opentelemetry-api>=99)" in told
+
+
 WAYS = {
     "file": ["app.py"],
     "module": ["-m", "app"],
