@@ -12,7 +12,8 @@ A plugin is frozen data and pure functions. It never knows whether a call is rec
 Six roles cover every library seen so far:
 
 * `Exchange`: one function asks and is answered (httpx, requests, botocore).
-* `Send`, `Receive`, `Poll`: asking and answering are separate functions of one connection, the *link* (redis, psycopg).
+* `Send`, `Receive`, `Poll`: asking and answering are separate functions of one connection, the *link* (redis, psycopg,
+  http.client).
 * `Open`, `Close`: a connection is made, readied or checked; it ends.
 
 A patched function may be plain, a coroutine function or a generator function. The engine drives all three, so a plugin
@@ -76,10 +77,13 @@ class Upload(msgspec.Struct, frozen=True):
     Args:
         source: what the library would have read: an iterable (or file) of bytes or str, or an async iterable.
         replace: puts another source of the same shape in its place. Called at most once per call, before the call runs.
+        late: further calls send it, so it is known in full only when the answer is asked for (`Send.answer`). Then
+            `source` is a file, and what was put in its place is to be read after each of those calls.
     """
 
     source: Iterable[bytes] | AsyncIterable[bytes]
     replace: Callable[[Any], None]
+    late: bool = False
 
 
 class Request(msgspec.Struct, kw_only=True, gc=False):
@@ -172,23 +176,34 @@ class Send(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     With `feed`, a stand-in peer is handed the answers and the real function runs against it, for drivers that accept
     nothing but an answer from their own protocol code (libpq). An error recorded as the answer is handed over as well.
+
+    With `answer`, the peer is handed one answer that has a body of its own (`Receive.keep`), or the error that came in
+    its place; None: the answer is not known yet (`Upload.late`), and the real function is to reach nobody.
     """
 
     link: Callable[[Call], object]
     describe: Callable[[Call], Request | None]
     feed: Callable[[Call, Sequence[Value]], None] | None = None
+    answer: Callable[[Call, Reply | BaseException | None], None] | None = None
 
 
 class Receive(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Takes the next answer from a link. Errors that the real function raises are answers too.
 
     `decode` None: a stand-in peer was fed, and the real function runs against it.
+
+    Args:
+        keep: in `encode`'s place for an answer whose body the app has yet to read: as `Exchange.encode`. A request has
+            one such answer, and `Send.answer` hands it to the peer.
+        idle: tells from a result, with `keep` from an error as well, that there is no answer yet. Such results are kept
+            in streams, and dropped elsewhere.
     """
 
     link: Callable[[Call], object]
-    encode: Callable[[Call, Any], Value]
+    encode: Callable[[Call, Any], Value] = lambda call, result: result
     decode: Callable[[Call, Value], Any] | None
-    idle: Callable[[Any], bool] = lambda result: result is None  # "nothing yet": kept in streams, dropped elsewhere
+    keep: Callable[[Call, Any, Capture], Any] | None = None
+    idle: Callable[[Any], bool] = lambda result: result is None
 
 
 class Poll(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -213,6 +228,7 @@ class Open(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         link: the connection; None where it does not exist before the call (the function returns it).
         leave: unmakes a connection, made either way, so that its next use opens it again: a pooled connection may pass
             from a live use to a replayed one. Exactly one role of a plugin with links has it.
+        holds: whether calls leave something on a connection (a transaction) that leaving it would lose.
     """
 
     stand_in: Callable[[Call, Callable[..., Any], Value], Any]
@@ -220,6 +236,7 @@ class Open(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     encode: Callable[[Call, Any], Value] = lambda call, result: None
     link: Callable[[Call], object] | None = None
     leave: Callable[[Any], None] | None = None
+    holds: bool = True
 
 
 class Close(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -10,7 +10,7 @@ import msgspec
 from timetracer.cassette.model import Cassette, Draw
 from timetracer.engine.cards import Card
 from timetracer.engine.drivers import Core, Drain
-from timetracer.engine.links import Link, settle
+from timetracer.engine.links import Link, opening, settle
 from timetracer.engine.matching import Matcher, question
 from timetracer.engine.player import Player
 from timetracer.engine.playing import Playing
@@ -161,10 +161,13 @@ class Extender:
     def send(self, plugin: Plugin, role: Send, call: Call, link: Link) -> Core:
         """Answers from the cassette, else takes a fresh connection live and records."""
         if link.stand_in:
+            request = role.describe(call) if role.answer is not None else None
+            if request is not None and isinstance(request.body, Upload) and not request.body.late:
+                request.body.replace(_Buffered((yield Drain(request.body.source))))
             try:
                 return (yield from self.player.send(plugin, role, call, link))
             except NoMatch as miss:
-                if link.used:
+                if link.used and _holds(plugin):
                     if _HALF_WAY not in getattr(miss, "__notes__", ()):  # a driver's sends may be nested
                         miss.add_note(_HALF_WAY)
                     raise
@@ -193,6 +196,11 @@ class Extender:
         if miss in marks.misses:
             marks.misses.remove(miss)
             marks.matches.pop()
+
+
+def _holds(plugin: Plugin) -> bool:
+    role = opening(plugin)
+    return role is None or role.holds
 
 
 class _Buffered:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from timetracer import values
 from timetracer.cassette.model import Body, Event, Items
@@ -17,6 +17,9 @@ from timetracer.engine.links import Link, link_of
 from timetracer.engine.takes import EMPTY, encode_fields
 from timetracer.errors import CassetteCorrupt, Exhausted, ReplayError, UnsupportedError
 from timetracer.plugin import Call, Exchange, Open, Plugin, Poll, Receive, Reply, Request, Send, Upload, Value
+
+Answer: TypeAlias = Callable[[Call, Reply | BaseException | None], None]
+"""A plugin's `Send.answer`."""
 
 
 class Deck(Protocol):
@@ -66,7 +69,7 @@ class Player:
         event = self._find(plugin, request, sent)
         if event is None:
             with self._blamed(plugin, "giving an answer"):
-                return role.decode(call, Reply(request.courtesy[0], None, (), Recorded([]), Recorded([])))
+                return role.decode(call, _courtesy(request))
         if event.result.cancelled:
             yield Linger((event.duration_ms or 0) / 1000 + 1)
         self._raise_recorded(plugin, call, event)
@@ -78,7 +81,9 @@ class Player:
         with self._blamed(plugin, "describing a call"):
             request = role.describe(call)
         if request is None:
-            return (yield REAL) if role.feed else None
+            return (yield REAL) if role.feed or role.answer else None
+        if role.answer is not None:
+            return (yield from self._send_whole(plugin, role, role.answer, call, request, link))
         body = request.body if isinstance(request.body, bytes) else b""
         event = self._find(plugin, request, body)
         link.used = True
@@ -99,6 +104,38 @@ class Player:
         elif not asked.done:
             link.pending.append(asked)
         return None
+
+    def _send_whole(self, plugin: Plugin, role: Send, answer: Answer, call: Call, request: Request, link: Link) -> Core:
+        """Runs the real function against a peer that has the answer, or has none yet where the body is still to come.
+
+        It runs as well where it failed when it was recorded: the connection is then in the state that it was in.
+        """
+        if isinstance(request.body, Upload) and request.body.late:
+            answer(call, None)
+            link.pending.append(Late(self, plugin, answer, request))
+            return (yield REAL)
+        failed = yield from self.hand(plugin, answer, call, request, link)
+        result = yield REAL
+        if failed is not None:
+            raise failed
+        return result
+
+    def hand(self, plugin: Plugin, answer: Answer, call: Call, request: Request, link: Link) -> Core:
+        """Hands the peer the answer to a request, or the error in its place; returns what ended the asking itself."""
+        body = request.body
+        sent = (yield Drain(body.source)) if isinstance(body, Upload) else body or b""
+        event = self._find(plugin, request, sent)
+        link.used = True
+        failed: BaseException | None = None
+        with self._blamed(plugin, f"giving the answer to {request.method} {request.target}"):
+            if event is None:
+                answer(call, _courtesy(request))
+                return None
+            if event.result.error is not None:
+                failed = plugin.decode_error(call, self._value(event.result.error))
+            raised = [plugin.decode_error(call, self._value(each)) for each in event.result.replies or ()]
+            answer(call, failed or (raised[0] if raised else self._reply(event)))
+        return failed
 
     def open(self, plugin: Plugin, role: Open, call: Call, link: Link | None) -> Core:
         """Makes a connection to nobody, or fails as it failed."""
@@ -255,6 +292,29 @@ class Asked:
             return False
         yield from ()  # a core like every other, with nothing to wait for
         return bool(self.replies)
+
+
+class Late:
+    """A request on a stand-in link whose body is known in full only when its answer is asked for."""
+
+    stream = False
+    done = False
+
+    def __init__(self, player: Player, plugin: Plugin, answer: Answer, request: Request) -> None:
+        self.player, self.plugin, self.answer, self.request = player, plugin, answer, request
+
+    def close(self) -> None:
+        """The link ended: nobody asks for the answer any more."""
+
+    def receive(self, plugin: Plugin, role: Receive, call: Call, link: Link) -> Core:
+        """Finds the answer and lets the real function take it from the peer."""
+        link.pending.remove(self)
+        yield from self.player.hand(self.plugin, self.answer, call, self.request, link)
+        return (yield REAL)
+
+
+def _courtesy(request: Request) -> Reply:
+    return Reply(request.courtesy[0], None, (), Recorded([]), Recorded([]))
 
 
 def _of_length(headers: list[tuple[str, str]], chunks: list[bytes], live: dict[str, str]) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from timetracer.engine.guard import guard
 from timetracer.engine.lanes import current_lane
 from timetracer.engine.links import Link
 from timetracer.errors import UnsupportedError
-from timetracer.plugin import Call, Headers, Plugin, Poll, Receive, Request, Value, Volatile
+from timetracer.plugin import Call, Capture, Headers, Plugin, Poll, Receive, Request, Value, Volatile
 
 EMPTY = {"$empty": True}
 """Stands among the replies of a stream for a poll that found nothing."""
@@ -124,6 +124,8 @@ class Take:
 
     def receive(self, plugin: Plugin, role: Receive, call: Call, link: Link) -> Core:
         """Lets the real function take the answer and notes it."""
+        if role.keep is not None:
+            return (yield from self._receive_whole(plugin, role, role.keep, call, link))
         try:
             result = yield REAL
         except asyncio.CancelledError:
@@ -140,6 +142,38 @@ class Take:
             elif self.stream:
                 self.came(EMPTY, link)
         return result
+
+    def _receive_whole(
+        self, plugin: Plugin, role: Receive, keep: Callable[[Call, Any, Capture], Any], call: Call, link: Link
+    ) -> Core:
+        """Lets the real function take the one answer, whose body is copied from then on.
+
+        It no longer waits on the link meanwhile: with the answer the function may end the connection.
+        """
+        link.pending.remove(self)
+        waits = False
+        try:
+            result = yield REAL
+        except Exception as error:
+            waits = role.idle(error)
+            if not waits:
+                self.finished()
+                with guard(f"{plugin.name}: keeping an error"):
+                    self.replies = [plugin.encode_error(call, error)]
+            raise
+        else:
+            self.finished()
+            with guard(f"{plugin.name}: keeping an answer") as kept:
+                result = keep(call, result, self)
+            if kept.failed:
+                self.incomplete = f"the answer could not be kept: {type(kept.failed).__name__}"
+            return result
+        finally:
+            if waits:
+                link.pending.appendleft(self)
+            else:
+                self.left = 0
+                self.tape.release()
 
     def poll(self, plugin: Plugin, role: Poll, call: Call, link: Link) -> Core:
         """Lets the real function look, and notes that nothing was there."""

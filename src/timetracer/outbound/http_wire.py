@@ -11,7 +11,7 @@ import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from timetracer.plugin import Headers, Sink, Source
+from timetracer.plugin import Headers, Reply, Sink, Source
 
 
 class Unchunker:
@@ -183,6 +183,29 @@ class _Socket:
 
     def makefile(self, mode: str) -> io.BufferedReader:
         return io.BufferedReader(_Raw(self._parts))
+
+
+def answer_file(reply: Reply, *, reason: str, version: int) -> io.BufferedReader:
+    """Returns a recorded answer as the file that `http.client` parses it from: its head, then its body."""
+    lines = [f"HTTP/{version // 10}.{version % 10} {reply.status} {reason}", *(f"{n}: {v}" for n, v in reply.headers)]
+    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+    chunked = any(n.lower() == "transfer-encoding" and v.lower() == "chunked" for n, v in reply.headers)
+
+    def parts() -> Iterator[bytes]:
+        yield head
+        yield from _framed(reply.body) if chunked else reply.body
+
+    return io.BufferedReader(_Raw(parts()))
+
+
+def error_file(error: BaseException) -> io.BufferedReader:
+    """Returns a file that raises an error where an answer would be read."""
+
+    class Failing(_Raw):
+        def readinto(self, buffer: Any) -> int:
+            raise error
+
+    return io.BufferedReader(Failing(iter(())))
 
 
 def response_over(

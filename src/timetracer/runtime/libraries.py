@@ -34,7 +34,7 @@ _LAUNCHER = "opentelemetry.instrumentation.auto_instrumentation"
 INBOUND = ("django", "flask", "litestar", "starlette")
 """Frameworks seen without a line in the app; `timetracer.inbound.<name>` has `install(door)`."""
 _INSTRUMENTOR_OF = {"aiohttp": "aiohttp-client", "http_client": "urllib"}
-_MODULE_OF = {"http_client": "urllib.request"}
+_MODULE_OF = {"http_client": "http.client"}
 
 
 def discovered() -> dict[str, EntryPoint]:
