@@ -18,11 +18,14 @@ SECONDS in a path may be left out.
     /upload /range                               counts and hashes a body as it streams; honours Range
     /counter/KEY /flaky/K?key=KEY&how=reset      another answer each time; fails K times (503 or reset), then 200
     /openai /anthropic                           language models, see tests/outbound/upstream_models.py
+    /garbage /other-protocol /odd-head           no HTTP, or hardly; /long-header and /many-headers are too much
+    /xmlrpc                                      XML-RPC's `seven`, and a fault for any other method
     /websocket                                   switches protocols and sends back each text it gets
     /hits /log                                   how many requests came in; the last 100 (these two are not counted)
 
-Three more ports: `--https` serves the same routes with a self-signed certificate, `--proxy` is a proxy that forbids
-everything, `--refused` is bound but does not listen: connections to it are refused for as long as this process lives.
+CONNECT opens a tunnel to wherever it is asked to. Three more ports: `--https` serves the same routes with a self-signed
+certificate, `--proxy` is a proxy that forbids everything, `--refused` is bound but does not listen: connections to it
+are refused for as long as this process lives.
 """
 
 from __future__ import annotations
@@ -42,7 +45,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 # Importing them registers their routes.
-from tests.outbound import upstream_answers, upstream_dialogues, upstream_models, upstream_websocket  # noqa: F401
+from tests.outbound import (  # noqa: F401
+    upstream_answers,
+    upstream_dialogues,
+    upstream_models,
+    upstream_nonsense,
+    upstream_websocket,
+)
 from tests.outbound.upstream_wire import ROUTES, Request, Wire
 
 HOST = "127.0.0.1"
@@ -69,6 +78,9 @@ class Upstream:
             writer.close()
 
     async def _answer(self, request: Request, wire: Wire) -> None:
+        if request.method == "CONNECT":
+            await wire.tunnel(request.target)
+            return
         first, _, rest = request.path.strip("/").partition("/")
         if first == "hits":
             await wire.json({"hits": self._hits})

@@ -136,6 +136,25 @@ class Wire:
         lines = "".join(f"{name}: {value}\r\n" for name, value in trailers)
         await self.send(b"0\r\n" + lines.encode("latin-1") + b"\r\n")
 
+    async def tunnel(self, where: str) -> None:
+        """Connect to `host:port` and hand on what comes from either side until one of them ends."""
+        host, _, port = where.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        await self.send(b"HTTP/1.1 200 Connection established\r\nX-Proxy: upstream\r\n\r\n")
+        self.open = False
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+
+        ways = [asyncio.ensure_future(pump(self._reader, writer)), asyncio.ensure_future(pump(reader, self._writer))]
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+        writer.close()
+
     @property
     def head_only(self) -> bool:
         return self._request is not None and self._request.method == "HEAD"

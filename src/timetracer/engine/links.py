@@ -51,6 +51,12 @@ class Link:
         self.pending: deque[Any] = deque()
         self.stream: Any = None
 
+    def __del__(self) -> None:
+        """The connection is gone, closed or not: nobody takes what it still expected."""
+        for asked in (self.stream, *self.pending):
+            if asked is not None:
+                asked.close()
+
 
 _unslotted: weakref.WeakKeyDictionary[object, Link] = weakref.WeakKeyDictionary()
 any_links = False

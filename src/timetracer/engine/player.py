@@ -33,7 +33,7 @@ class Deck(Protocol):
         """Returns the event that answers a call, and uses it up. Raises a `ReplayError` for a miss, and keeps it."""
 
     def failure(self, plugin: Plugin, request: Request, fields: dict[str, Any], lane: str) -> Event | None:
-        """Returns the recorded failure of an opening that is due, and uses it up."""
+        """Returns the recorded failure that is due of an opening, or before a body was sent, and uses it up."""
 
     def known(self, plugin: Plugin, request: Request | None) -> Event | None:
         """Returns what was recorded of a connection to this server."""
@@ -108,33 +108,51 @@ class Player:
     def _send_whole(self, plugin: Plugin, role: Send, answer: Answer, call: Call, request: Request, link: Link) -> Core:
         """Runs the real function against a peer that has the answer, or has none yet where the body is still to come.
 
-        It runs as well where it failed when it was recorded: the connection is then in the state that it was in.
+        It runs as well where it fails: the connection is then in the state that it was in.
         """
+        failed: BaseException | None = None
         if isinstance(request.body, Upload) and request.body.late:
-            answer(call, None)
-            link.pending.append(Late(self, plugin, answer, request))
-            return (yield REAL)
-        failed = yield from self.hand(plugin, answer, call, request, link)
+            event = self.deck.failure(plugin, request, encode_fields(request.fields), current_lane())
+            if event is None:
+                answer(call, None)
+                link.pending.append(Late(self, plugin, answer, request))
+            else:
+                failed = self._hand_over(plugin, answer, call, request, event)
+        else:
+            try:
+                sent = (yield Drain(request.body.source)) if isinstance(request.body, Upload) else request.body or b""
+            except Exception as error:  # noqa: BLE001 - the app's own, which its body raised: raised again below
+                answer(call, None)
+                failed = error
+            else:
+                failed = self.hand(plugin, answer, call, request, sent, link)
         result = yield REAL
         if failed is not None:
             raise failed
         return result
 
-    def hand(self, plugin: Plugin, answer: Answer, call: Call, request: Request, link: Link) -> Core:
+    def hand(
+        self, plugin: Plugin, answer: Answer, call: Call, request: Request, sent: bytes, link: Link
+    ) -> BaseException | None:
         """Hands the peer the answer to a request, or the error in its place; returns what ended the asking itself."""
-        body = request.body
-        sent = (yield Drain(body.source)) if isinstance(body, Upload) else body or b""
         event = self._find(plugin, request, sent)
         link.used = True
+        return self._hand_over(plugin, answer, call, request, event)
+
+    def _hand_over(
+        self, plugin: Plugin, answer: Answer, call: Call, request: Request, event: Event | None
+    ) -> BaseException | None:
         failed: BaseException | None = None
         with self._blamed(plugin, f"giving the answer to {request.method} {request.target}"):
             if event is None:
                 answer(call, _courtesy(request))
                 return None
-            if event.result.error is not None:
-                failed = plugin.decode_error(call, self._value(event.result.error))
-            raised = [plugin.decode_error(call, self._value(each)) for each in event.result.replies or ()]
-            answer(call, failed or (raised[0] if raised else self._reply(event)))
+            result = event.result
+            if result.error is not None:
+                failed = plugin.decode_error(call, self._value(result.error))
+            raised = [plugin.decode_error(call, self._value(each)) for each in result.replies or ()]
+            unasked = not raised and result.value is None and result.status is None  # for its answer, when recorded
+            answer(call, failed or (raised[0] if raised else None if unasked else self._reply(event)))
         return failed
 
     def open(self, plugin: Plugin, role: Open, call: Call, link: Link | None) -> Core:
@@ -309,7 +327,8 @@ class Late:
     def receive(self, plugin: Plugin, role: Receive, call: Call, link: Link) -> Core:
         """Finds the answer and lets the real function take it from the peer."""
         link.pending.remove(self)
-        yield from self.player.hand(self.plugin, self.answer, call, self.request, link)
+        body: Any = self.request.body
+        self.player.hand(self.plugin, self.answer, call, self.request, (yield Drain(body.source)), link)
         return (yield REAL)
 
 

@@ -247,15 +247,20 @@ class Playing:
         return event
 
     def failure(self, plugin: Plugin, request: Request, fields: dict[str, Any], lane: str) -> Event | None:
-        """Returns the recorded failure of an opening, if the plugin's calls in this lane have come as far as that."""
+        """Returns the recorded failure, if the plugin's calls in this lane have come as far as that.
+
+        It is that of an opening, or of a request that failed before any of its body was sent.
+        """
         with self._lock:
             card, matcher = self.card, self.matcher
             if card is None or matcher is None:
                 return None
             text = matcher.text(plugin, request, fields, b"")
             entries = matcher.alike(text, (plugin.name, request.type, request.method))
+            if isinstance(request.body, Upload):
+                entries = [e for e in card.index.cut_short.get(text, ()) if card.index.began_with(e, b"")]
             due = next((e.event for e in entries if e.event.eid not in matcher.used), None)
-            if due is None:
+            if due is None or due.result.error is None:
                 return None
             mine = [
                 e.event.eid

@@ -125,7 +125,7 @@ class Pieces:
 
     def sent(self, data: bytes) -> None:
         """Takes what the connection sends: the head, then the body."""
-        if not self._head_sent:
+        if not data or not self._head_sent:
             self._head_sent = True
             return
         if self._chunks is not None:
