@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import http.client
 import json
 import sys
 import time
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
@@ -60,7 +62,16 @@ def _urllib3(url: str) -> Iterator[bytes]:
         yield from http.request("GET", url, preload_content=False).stream(PIECE)
 
 
-def _http_client(url: str) -> Iterator[bytes]:
+def _http_connection(url: str) -> Iterator[bytes]:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc)
+    connection.request("GET", urlsplit(url).path)
+    response = connection.getresponse()
+    while chunk := response.read(PIECE):
+        yield chunk
+    connection.close()
+
+
+def _urllib_request(url: str) -> Iterator[bytes]:
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url) as response:
         while chunk := response.read(PIECE):
             yield chunk
@@ -76,7 +87,8 @@ CLIENTS: dict[str, Callable[[str], Iterator[bytes]]] = {
     "httpx": _httpx,
     "requests": _requests,
     "urllib3": _urllib3,
-    "http_client": _http_client,
+    "http.client": _http_connection,
+    "urllib.request": _urllib_request,
 }
 
 

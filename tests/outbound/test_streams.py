@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
@@ -66,6 +68,15 @@ def _urllib3(url: str) -> list[bytes]:
         return list(http.request("GET", url, preload_content=False).stream())
 
 
+def _http_client(url: str) -> list[bytes]:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    connection.request("GET", url)
+    response = connection.getresponse()
+    chunks = list(iter(lambda: response.read1(65536), b""))
+    connection.close()
+    return chunks
+
+
 def _aiohttp(url: str) -> list[bytes]:
     async def read() -> list[bytes]:
         async with aiohttp.ClientSession() as http, http.get(url) as response:
@@ -79,7 +90,10 @@ def _timed(read: Callable[[str], list[bytes]], url: str) -> tuple[list[bytes], f
     return read(url), time.perf_counter() - started
 
 
-@pytest.mark.parametrize("read", [_httpx, _httpx_async, _requests, _urllib3, _aiohttp], ids=lambda f: f.__name__[1:])
+READERS = [_httpx, _httpx_async, _requests, _urllib3, _http_client, _aiohttp]
+
+
+@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__[1:])
 def test_chunks_come_at_the_pace_asked_for(read: Callable[[str], list[bytes]], tmp_path: Path) -> None:
     """One by one either way: at once by default, at the recorded pace with stream_timing="recorded"."""
     upstream, cassette = start_upstream(tmp_path), tmp_path / "c.json"

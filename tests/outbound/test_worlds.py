@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
@@ -53,6 +56,23 @@ def _urllib3() -> Iterator[Ask]:
         yield lambda url: pool.request("GET", url).json()
 
 
+def _http_client() -> Iterator[Ask]:
+    """A connection for each thread: it answers one question at a time."""
+    own, made = threading.local(), []
+
+    def ask(url: str) -> Any:
+        where = urlsplit(url)
+        if not hasattr(own, "connection"):
+            own.connection = http.client.HTTPConnection(where.netloc, timeout=5)
+            made.append(own.connection)
+        own.connection.request("GET", where.path)
+        return json.loads(own.connection.getresponse().read())
+
+    yield ask
+    for connection in made:
+        connection.close()
+
+
 def _aiohttp() -> Iterator[Ask]:
     """A session in a loop of its own thread, so that sync code on several threads can share it."""
     loop = asyncio.new_event_loop()
@@ -76,7 +96,10 @@ def _aiohttp() -> Iterator[Ask]:
     loop.close()
 
 
-@pytest.fixture(params=[_httpx, _httpx2, _requests, _urllib3, _aiohttp], ids=lambda make: make.__name__[1:])
+CLIENTS = [_httpx, _httpx2, _requests, _urllib3, _http_client, _aiohttp]
+
+
+@pytest.fixture(params=CLIENTS, ids=lambda make: make.__name__[1:])
 def ask(request: pytest.FixtureRequest) -> Iterator[Ask]:
     """One client, kept for the whole test: gives the JSON at a URL."""
     yield from request.param()

@@ -151,8 +151,8 @@ class Player:
             if result.error is not None:
                 failed = plugin.decode_error(call, self._value(result.error))
             raised = [plugin.decode_error(call, self._value(each)) for each in result.replies or ()]
-            unasked = not raised and result.value is None and result.status is None  # for its answer, when recorded
-            answer(call, failed or (raised[0] if raised else None if unasked else self._reply(event)))
+            unasked = result.value is None and result.status is None  # for its answer, when it was recorded
+            answer(call, raised[0] if raised else None if unasked else self._reply(event))
         return failed
 
     def open(self, plugin: Plugin, role: Open, call: Call, link: Link | None) -> Core:

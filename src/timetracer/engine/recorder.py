@@ -75,6 +75,8 @@ class Recorder:
         asked = take.request
         if asked.shared and not asked.courtesy:  # in a replay another session may be the one that opens a connection
             link.opened[f"{asked.method} {asked.target} {asked.fields}"] = take
+        if role.answer is not None:
+            return (yield from self._send_whole(take, call, link))
         if take.stream or link.stream is not None:
             link.stream = link.stream or take
         elif take.left:
@@ -94,6 +96,25 @@ class Recorder:
             raise
         finally:
             link.sending -= 1
+
+    def _send_whole(self, take: Take, call: Call, link: Link) -> Core:
+        """The same where the answer has a body of its own. Nobody may ever ask for it: it is waited for as bodies are.
+
+        Sending may fail, and an answer may be there all the same.
+        """
+        take.whole = True
+        self.tape.body_opened()
+        link.pending.append(take)
+        link.sending += 1
+        self.tape.hold()
+        try:
+            return (yield REAL)
+        except BaseException as error:
+            take.failed(call, error)
+            raise
+        finally:
+            link.sending -= 1
+            self.tape.release()
 
     def open(self, plugin: Plugin, role: Open, call: Call, link: Link | None) -> Core:
         """Runs the real function with all beneath it silent; keeps how it failed, or what is known of the peer."""

@@ -62,6 +62,7 @@ class Take:
     error: Value = None
     cancelled = False
     incomplete: str | None = None
+    whole = False  # its answer has a body of its own
 
     def __init__(self, tape: Tape, plugin: Plugin, request: Request) -> None:
         self.tape, self.plugin, self.request = tape, plugin, request
@@ -119,7 +120,10 @@ class Take:
     def close(self) -> None:
         """The link ended; what was still expected never came."""
         self.finished()
-        if not self.stream and not self.done:
+        if self.whole and self.left:
+            self.left = 0
+            self.tape.body_ended()
+        elif not self.stream and not self.done:
             self.tape.release()
 
     def receive(self, plugin: Plugin, role: Receive, call: Call, link: Link) -> Core:
@@ -151,6 +155,7 @@ class Take:
         It no longer waits on the link meanwhile: with the answer the function may end the connection.
         """
         link.pending.remove(self)
+        self.tape.hold()
         waits = False
         try:
             result = yield REAL
@@ -173,7 +178,8 @@ class Take:
                 link.pending.appendleft(self)
             else:
                 self.left = 0
-                self.tape.release()
+                self.tape.body_ended()
+            self.tape.release()
 
     def poll(self, plugin: Plugin, role: Poll, call: Call, link: Link) -> Core:
         """Lets the real function look, and notes that nothing was there."""
