@@ -258,6 +258,18 @@ def test_the_socket_itself_is_not_there_in_replay(server: Upstream, tmp_path: Pa
             connection.sock.recv(1)
 
 
+def test_it_stays_live_where_it_is_asked_to(server: Upstream, tmp_path: Path) -> None:
+    """In a replay that has it live its connections are made; what stands on a live one's connections is as well."""
+    cassette = tmp_path / "c.json"
+    with timetracer.record(cassette):
+        recorded = [_got(server.url, "/counter/live"), requests.get(f"{server.url}/counter/live", timeout=5).content]
+    with timetracer.replay(cassette, live_plugins=["http_client"]):
+        assert _got(server.url, "/counter/live") not in recorded
+    with timetracer.replay(cassette, live_plugins=["requests"]):
+        assert _got(server.url, "/counter/live") == recorded[0]
+        assert requests.get(f"{server.url}/counter/live", timeout=5).content not in recorded
+
+
 def test_private_names_are_where_they_were() -> None:
     """What is leaned on upstream without being promised there fails here, by name, when it moves."""
     connection = http.client.HTTPConnection("127.0.0.1", 1)

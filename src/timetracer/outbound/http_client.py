@@ -223,9 +223,9 @@ class Peer:
 
     def makefile(self, mode: str, *args: Any, **kwargs: Any) -> Any:
         """Returns what the next response is read from."""
-        if not self._files:
-            raise UnsupportedError("http.client: another answer is asked for than those that were recorded")
-        return self._files.popleft()
+        if self._files:
+            return self._files.popleft()
+        return error_file(UnsupportedError("http.client: another answer is asked for than those that were recorded"))
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Drops what is sent. Only bytes are sent: of anything else `http.client` sends the parts."""
