@@ -117,7 +117,7 @@ class Player:
                 answer(call, None)
                 link.pending.append(Late(self, plugin, answer, request))
             else:
-                failed = self._hand_over(plugin, answer, call, request, event)
+                failed = self._hand_over(plugin, answer, call, request, event, link)
         else:
             try:
                 sent = (yield Drain(request.body.source)) if isinstance(request.body, Upload) else request.body or b""
@@ -137,10 +137,10 @@ class Player:
         """Hands the peer the answer to a request, or the error in its place; returns what ended the asking itself."""
         event = self._find(plugin, request, sent)
         link.used = True
-        return self._hand_over(plugin, answer, call, request, event)
+        return self._hand_over(plugin, answer, call, request, event, link)
 
     def _hand_over(
-        self, plugin: Plugin, answer: Answer, call: Call, request: Request, event: Event | None
+        self, plugin: Plugin, answer: Answer, call: Call, request: Request, event: Event | None, link: Link
     ) -> BaseException | None:
         failed: BaseException | None = None
         with self._blamed(plugin, f"giving the answer to {request.method} {request.target}"):
@@ -151,8 +151,10 @@ class Player:
             if result.error is not None:
                 failed = plugin.decode_error(call, self._value(result.error))
             raised = [plugin.decode_error(call, self._value(each)) for each in result.replies or ()]
-            unasked = result.value is None and result.status is None  # for its answer, when it was recorded
+            unasked = not raised and result.value is None and result.status is None
             answer(call, raised[0] if raised else None if unasked else self._reply(event))
+            if unasked and failed is None:  # nobody asked for the answer: who does now misses it
+                link.pending.append(Asked(self, deque(), stream=False))
         return failed
 
     def open(self, plugin: Plugin, role: Open, call: Call, link: Link | None) -> Core:
@@ -290,7 +292,7 @@ class Asked:
             yield Linger(self.waits)
         if not self.replies:
             error = Exhausted(
-                f"{plugin.name}: the recorded messages of this connection are all read", reason="already consumed"
+                f"{plugin.name}: the recorded answers of this connection are all taken", reason="already consumed"
             )
             raise self.player.deck.missed(error)
         data = self.replies.popleft()
@@ -329,6 +331,8 @@ class Late:
         link.pending.remove(self)
         body: Any = self.request.body
         self.player.hand(self.plugin, self.answer, call, self.request, (yield Drain(body.source)), link)
+        if link.pending:
+            return (yield from link.pending[0].receive(plugin, role, call, link))
         return (yield REAL)
 
 
