@@ -72,6 +72,14 @@ def _get(connection: http.client.HTTPConnection, path: str) -> bytes:
     return connection.getresponse().read()
 
 
+def _post_by_hand(connection: http.client.HTTPConnection, body: bytes) -> bytes:
+    connection.putrequest("POST", "/echo")
+    connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders()
+    connection.send(body)
+    return connection.getresponse().read()
+
+
 def _got(url: str, path: str) -> bytes:
     """One answer on a connection of its own."""
     with closing(_connect(url)) as connection:
@@ -221,11 +229,7 @@ def test_what_was_not_recorded_is_a_miss(server: Upstream, tmp_path: Path) -> No
 
     def post(body: bytes) -> None:
         with closing(_connect(server.url)) as connection:
-            connection.putrequest("POST", "/echo")
-            connection.putheader("Content-Length", str(len(body)))
-            connection.endheaders()
-            connection.send(body)
-            connection.getresponse().read()
+            _post_by_hand(connection, body)
 
     with timetracer.record(cassette):
         post(b"one")
@@ -248,6 +252,20 @@ def test_new_calls_on_a_kept_connection_are_recorded(server: Upstream, tmp_path:
         assert b'"size": 2' in connection.getresponse().read()
         connection.close()
     assert [event.signature.method for event in read_cassette(cassette).events] == ["GET", "POST"]
+
+
+def test_a_new_body_by_hand_is_a_miss_that_says_what_to_do(server: Upstream, tmp_path: Path) -> None:
+    """Its head is sent before its body is known: it cannot go live any more."""
+    cassette = tmp_path / "c.json"
+    with timetracer.record(cassette):
+        _got(server.url, "/json")
+    with (
+        pytest.raises(ReplayError) as caught,
+        episodes.episode(cassette, "new_episodes"),
+        closing(_connect(server.url)) as connection,
+    ):
+        _post_by_hand(connection, b"new")
+    assert "record with `rewrite`" in "".join(caught.value.__notes__)
 
 
 def test_the_socket_itself_is_not_there_in_replay(server: Upstream, tmp_path: Path) -> None:

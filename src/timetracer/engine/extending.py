@@ -12,7 +12,7 @@ from timetracer.engine.cards import Card
 from timetracer.engine.drivers import Core, Drain
 from timetracer.engine.links import Link, opening, settle
 from timetracer.engine.matching import Matcher, question
-from timetracer.engine.player import Player
+from timetracer.engine.player import Late, Player
 from timetracer.engine.playing import Playing
 from timetracer.engine.recorder import LIVE, Passage, Recorder
 from timetracer.engine.recording import Recording
@@ -165,7 +165,10 @@ class Extender:
             if request is not None and isinstance(request.body, Upload) and not request.body.late:
                 request.body.replace(_Buffered((yield Drain(request.body.source))))
             try:
-                return (yield from self.player.send(plugin, role, call, link))
+                sent = yield from self.player.send(plugin, role, call, link)
+                if link.pending and isinstance(link.pending[-1], Late):
+                    link.pending[-1].advice = _HALF_WAY  # what it sends is known too late to go live
+                return sent
             except NoMatch as miss:
                 if link.used and _holds(plugin):
                     if _HALF_WAY not in getattr(miss, "__notes__", ()):  # a driver's sends may be nested

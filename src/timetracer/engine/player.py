@@ -15,7 +15,7 @@ from timetracer.engine.guard import blamed
 from timetracer.engine.lanes import current_lane
 from timetracer.engine.links import Link, link_of
 from timetracer.engine.takes import EMPTY, encode_fields
-from timetracer.errors import CassetteCorrupt, Exhausted, ReplayError, UnsupportedError
+from timetracer.errors import CassetteCorrupt, Exhausted, NoMatch, ReplayError, UnsupportedError
 from timetracer.plugin import Call, Exchange, Open, Plugin, Poll, Receive, Reply, Request, Send, Upload, Value
 
 Answer: TypeAlias = Callable[[Call, Reply | BaseException | None], None]
@@ -322,6 +322,7 @@ class Late:
 
     def __init__(self, player: Player, plugin: Plugin, answer: Answer, request: Request) -> None:
         self.player, self.plugin, self.answer, self.request = player, plugin, answer, request
+        self.advice: str | None = None  # goes with a miss
 
     def close(self) -> None:
         """The link ended: nobody asks for the answer any more."""
@@ -330,7 +331,13 @@ class Late:
         """Finds the answer and lets the real function take it from the peer."""
         link.pending.remove(self)
         body: Any = self.request.body
-        self.player.hand(self.plugin, self.answer, call, self.request, (yield Drain(body.source)), link)
+        sent = yield Drain(body.source)
+        try:
+            self.player.hand(self.plugin, self.answer, call, self.request, sent, link)
+        except NoMatch as miss:
+            if self.advice is not None:
+                miss.add_note(self.advice)
+            raise
         if link.pending:
             return (yield from link.pending[0].receive(plugin, role, call, link))
         return (yield REAL)
