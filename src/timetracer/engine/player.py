@@ -126,10 +126,10 @@ class Player:
                 failed = error
             else:
                 failed = self.hand(plugin, answer, call, request, sent, link)
-        result = yield REAL
-        if failed is not None:
-            raise failed
-        return result
+        if failed is None:
+            return (yield REAL)
+        yield RealWith(call.args, {**call.kwargs})  # after `REAL` an error would be a fault of ours: this is the answer
+        raise failed
 
     def hand(
         self, plugin: Plugin, answer: Answer, call: Call, request: Request, sent: bytes, link: Link
