@@ -41,7 +41,7 @@ def describe(call: Call) -> Request | None:
     if not lines:
         return None
     method, _, rest = lines[0].decode("latin-1").partition(" ")
-    headers = RawHeaders([(name, value) for name, _, value in (line.partition(b": ") for line in lines[1:])])
+    headers = RawHeaders(tuple((name, value) for name, _, value in (line.partition(b": ") for line in lines[1:])))
     return http_request(method, _url(call.owner, rest.rpartition(" ")[0]), headers, _body(call, headers))
 
 
