@@ -295,7 +295,7 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     target: str  # path with query; task name
     headers: Headers = ()
     fields: Mapping[str, Value] = msgspec.field(default_factory=dict)
-    body: Upload | bytes | None = None
+    body: bytes | None = None  # where it is at hand; a web request's is fed to `Visit.request_body`
 
 
 class Visit(Protocol):
@@ -305,6 +305,10 @@ class Visit(Protocol):
     def trusted(self) -> bool:
         """Whether it is known who asks, so that a guard against forged requests (CSRF tokens) may be lifted."""
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether the request's body is wanted whole before the application has it: only that tells what is asked."""
+
     def route(self, name: str) -> None:
         """Names the call once routing has run: a route template (`/orders/{id}`) or a task name."""
 
@@ -312,7 +316,7 @@ class Visit(Protocol):
         """Takes the head of the answer."""
 
     def request_body(self) -> Sink:
-        """Opens the sink for the request's body, where no `Upload` describes it: fed when the app receives it."""
+        """Opens the sink for the request's body: fed when the app receives it, or ahead of that (`reads_ahead`)."""
 
     def body(self) -> Sink:
         """Opens the sink for the answer's body."""

@@ -7,9 +7,10 @@ from typing import Any
 
 TOKEN = re.compile(
     r"(?P<id>\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b|\b[0-9a-f]{32}\b)"
-    r"|(?P<time>\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?: ?(?:Z|[+-]\d\d:?\d\d)\b)?)"
+    r"|(?P<time>\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?: ?(?:Z|[+-]\d\d:?\d\d)\b)?"
+    r"|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\b)"
 )
-"""What is made anew in each run and known by its shape: ids and times."""
+"""What is made anew in each run and known by its shape: ids and times, as ISO and as HTTP write them."""
 SIGNED = re.compile(r"(?<=:)[0-9A-Za-z]{6}:[0-9A-Za-z_-]{43}(?![0-9A-Za-z_-])")
 """A time in seconds with the signature over it and what stands before it, as Django signs sessions and cookies.
 

@@ -30,12 +30,12 @@ class Choice:
     cards: list[Card]
     looked_in: str | None = None
     sent: Callable[[], bytes] | None = None  # the inbound body as far as the app has read it
-    size: int = 0  # of the inbound body, in bytes, as its headers say
+    size: Callable[[], int] = lambda: 0  # of the inbound body in bytes, as its headers say or as it was read
 
     @property
     def decided(self) -> bool:
         """Whether nothing that is still to be read could change the choice."""
-        return len(self.cards) < 2 or self.sent is None or len(self.sent()) >= self.size
+        return len(self.cards) < 2 or self.sent is None or len(self.sent()) >= self.size()
 
     def decide(self) -> Card | None:
         """Returns the card whose inbound body is what was sent, or begins with what was read of it; else the first."""
@@ -43,7 +43,7 @@ class Choice:
             return self.cards[0] if self.cards else None
         sent = self.sent()
         bodies = [_body(card) for card in self.cards]
-        for fits in (sent.__eq__, lambda body: len(sent) < self.size and body.startswith(sent)):
+        for fits in (sent.__eq__, lambda body: len(sent) < self.size() and body.startswith(sent)):
             found = [card for card, body in zip(self.cards, bodies, strict=True) if fits(body)]
             if found:
                 return found[0]

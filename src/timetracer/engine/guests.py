@@ -6,17 +6,17 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Protocol
 
 from timetracer import values
 from timetracer.cassette import model
-from timetracer.engine.bodies import Budget, Copy, CopyingStream
+from timetracer.engine.bodies import Budget, Copy
 from timetracer.engine.guard import guard
 from timetracer.engine.reruns import rerun_of
 from timetracer.engine.sessions import current
 from timetracer.engine.takes import encode_fields
 from timetracer.errors import UnsupportedError
-from timetracer.plugin import Headers, Inbound, Sink, Upload, Value
+from timetracer.plugin import Headers, Inbound, Sink, Value
 
 
 class Host(Protocol):
@@ -36,6 +36,9 @@ class Host(Protocol):
 class PlayingHost(Protocol):
     """The replay that a guest visits."""
 
+    @property
+    def undecided(self) -> bool: ...
+
     def hold(self) -> None: ...
 
     def release(self) -> None: ...
@@ -45,6 +48,7 @@ class Guest:
     """The visit of one inbound call that is recorded."""
 
     trusted = False
+    reads_ahead = False  # a recording takes what the app reads, when it reads it
 
     def __init__(self, session: Host, inbound: Inbound) -> None:
         self.session, self._inbound = session, inbound
@@ -55,8 +59,6 @@ class Guest:
         self.headers: Headers = ()
         self.value: Value = None
         self.raised: BaseException | None = None
-        if isinstance(inbound.body, Upload):
-            inbound.body.replace(CopyingStream(inbound.body.source, self.request_body()))
 
     def route(self, name: str) -> None:
         """Names the call."""
@@ -126,7 +128,7 @@ class Guest:
         if self.sent_body is not None:
             return self.sent_body.body()
         body = self._inbound.body
-        return model.Body(raw=[body]) if isinstance(body, bytes) and body else None
+        return model.Body(raw=[body]) if body else None
 
 
 class PlayedGuest:
@@ -136,24 +138,27 @@ class PlayedGuest:
         self.session, self.asked = session, inbound
         self.status: int | None = None
         self.headers: Headers = ()
-        self._sent: list[bytes] = []
-        if isinstance(inbound.body, Upload):
-            inbound.body.replace(_Noting(inbound.body.source, self._sent))
-        elif inbound.body:
-            self._sent.append(inbound.body)
+        self._sent: list[bytes] = [inbound.body] if inbound.body else []
+        self._whole = bool(inbound.body)
 
     @property
     def trusted(self) -> bool:
         """Whether the replay runner sent it: a token that it carries belongs to a session of another time."""
         return rerun_of(self.asked.headers) is not None
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether several cassettes may answer: the first call chooses one, most often before the app reads."""
+        return self.session.undecided
+
     def sent(self) -> bytes:
-        """Returns the inbound body as far as the app has read it."""
+        """Returns the inbound body as far as it was read."""
         return b"".join(self._sent)
 
-    @property
     def size(self) -> int:
-        """The size of the inbound body in bytes, as its headers say: 0 for none, without end for one in chunks."""
+        """Returns the size of the inbound body, as its headers say until it is read: without end for one in chunks."""
+        if self._whole:
+            return len(self.sent())
         headers = {name.lower(): value for name, value in self.asked.headers}
         stated = headers.get("content-length", "")
         return int(stated) if stated.isascii() and stated.isdigit() else sys.maxsize * ("transfer-encoding" in headers)
@@ -166,13 +171,16 @@ class PlayedGuest:
         self.status, self.headers = status, headers
 
     def request_body(self) -> Sink:
-        """Notes what the app reads of the request's body."""
-        return _Until(into=self._sent)
+        """Notes what is read of the request's body."""
+        return _Until(self._read, into=self._sent)
+
+    def _read(self, end: str) -> None:
+        self._whole = end == "complete"
 
     def body(self) -> Sink:
         """The answer's body goes to the client alone; the session stays open until it ends."""
         self.session.hold()
-        return _Until(self.session.release)
+        return _Until(lambda end: self.session.release())
 
     def error(self, error: BaseException) -> None:
         """The exception goes its way."""
@@ -185,8 +193,9 @@ class PlayedGuest:
 class _Until:
     """A sink that keeps nothing, but for what is noted in a list, and tells when it ended."""
 
-    def __init__(self, done: Callable[[], None] | None = None, into: list[bytes] | None = None) -> None:
-        self._done, self._into = done, into
+    def __init__(self, done: Callable[[str], None], into: list[bytes] | None = None) -> None:
+        self._done: Callable[[str], None] | None = done
+        self._into = into
 
     def feed(self, item: Value) -> None:
         """Notes it, or nothing."""
@@ -201,33 +210,4 @@ class _Until:
         """Tells, once."""
         if self._done is not None:
             done, self._done = self._done, None
-            done()
-
-
-class _Noting:
-    """Stands where the inbound body stood and notes what the app reads of it."""
-
-    def __init__(self, source: Any, into: list[bytes]) -> None:
-        self._source, self._into = source, into
-
-    def __iter__(self) -> Any:
-        for chunk in self._source:
-            self._into.append(chunk)
-            yield chunk
-
-    async def __aiter__(self) -> Any:
-        async for chunk in self._source:
-            self._into.append(chunk)
-            yield chunk
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._source, name)
-        if name not in ("read", "readline"):
-            return found
-
-        def read(*args: Any) -> Any:
-            data = found(*args)
-            self._into.append(data)
-            return data
-
-        return read
+            done(end)

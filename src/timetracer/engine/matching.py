@@ -18,6 +18,7 @@ import msgspec
 
 from timetracer.cassette.model import Cassette, Event
 from timetracer.engine.bindings import SIGNED, TOKEN, swap
+from timetracer.engine.pickles import laid_open
 from timetracer.engine.timeline import alone
 from timetracer.plugin import Plugin, Request
 
@@ -114,7 +115,7 @@ def masked(text: str, *, signed: bool = False) -> Masked:
         tokens.append(found[0])
         return "\0id\0"
 
-    text = TOKEN.sub(take, text)
+    text = TOKEN.sub(take, laid_open(text))
     return Masked(text, tuple(tokens))
 
 

@@ -158,6 +158,11 @@ class Playing:
             self._choice, self._decided, self._card, self._matcher = choice, False, None, None
             self._timeline = None
 
+    @property
+    def undecided(self) -> bool:
+        """Whether what is still to be read of the inbound body may change which cassette answers."""
+        return not (self._decided or self._choice.decided)
+
     # -- the cassette in use
 
     @property
@@ -187,7 +192,7 @@ class Playing:
         timeline = self._timeline
         if timeline is not None:
             return timeline.at(true)
-        if self._decided or self._choice.decided:
+        if not self.undecided:
             return self._time().at(true)
         return Timeline(self._choice.cards[0].cassette, self.epoch).at(true)  # asking for the time decides nothing
 
@@ -320,7 +325,7 @@ class Playing:
         with self._lock:
             key = (current_lane(), source)
             at = self._drawn[key] = self._drawn.get(key, -1) + 1
-            if not (self._decided or self._choice.decided):
+            if self.undecided:
                 return drawn  # which cassette answers depends on a body that the app has yet to read
             recorded = self._draws.get(key) if self.card is not None else None
             return drawn if recorded is None or at >= len(recorded) else values.decode(recorded[at])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -39,7 +40,7 @@ class Library:
     """
 
     def __init__(self, cards: Iterable[Card], looked_in: str) -> None:
-        self.cards = list(cards)
+        self.cards = sorted(cards, key=lambda each: each.cassette.trace.start)  # of equal ones the first is served
         self.looked_in = looked_in
         self._by_caller: dict[tuple[int, int], list[Card]] = {}
         self._by_target: dict[tuple[str, str, str], list[Card]] = {}
@@ -86,7 +87,7 @@ class Library:
             or []
         )
         of_trace = [c for c in found if trace_id and int(c.cassette.trace.trace_id, 16) == trace_id]
-        found = found if of_trace else _of_the_same_user(found, inbound)
+        found = found if of_trace else _alike(found, inbound)
         if len(found) > 1 and not of_trace and self._differ(found):
             say_once(
                 f"choice {key}",
@@ -119,20 +120,33 @@ class Library:
         return self.shared.get(plugin.name, [])
 
 
-def _of_the_same_user(found: list[Card], inbound: Inbound) -> list[Card]:
-    """Returns those that came with the same credentials, else with cookies of the same names, else all.
+def _alike(found: list[Card], inbound: Inbound) -> list[Card]:
+    """Returns those that came with the same credentials, and of these those that asked for the same representation.
 
     A page asked for with and without a session, or by two users, is asked for in the same words. Redacted credentials
     are never the same, but which cookies there were still tells.
     """
+    of_user = _with_same(_credentials, found, inbound) or _with_same(_credential_names, found, inbound) or found
+    return _with_same(_representation, of_user, inbound) or of_user
+
+
+def _with_same(
+    significant: Callable[[Iterable[tuple[str, str]]], list[Any]], found: list[Card], inbound: Inbound
+) -> list[Card]:
     if len(found) < 2:
         return found
-    for significant in (_credentials, _credential_names):
-        asked = significant(inbound.headers)
-        same = [c for c in found if c.cassette.inbound and significant(c.cassette.inbound.request.headers) == asked]
-        if same:
-            return same
-    return found
+    asked = significant(inbound.headers)
+    return [c for c in found if c.cassette.inbound and significant(c.cassette.inbound.request.headers) == asked]
+
+
+def _representation(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Returns what chooses between the representations of a resource: JSON or HTML, a range of it, whether it is new.
+
+    Upstream: https://www.rfc-editor.org/rfc/rfc9110#name-content-negotiation, and #name-conditional-requests.
+    """
+    return sorted(
+        (name.lower(), value) for name, value in headers if name.lower().startswith(("accept", "if-", "range"))
+    )
 
 
 def _credentials(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

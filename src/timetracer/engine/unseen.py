@@ -14,6 +14,7 @@ class _Nobody:
     """A sink and a visit of which nothing is kept; `resume` makes its session current, if it has one."""
 
     trusted = False
+    reads_ahead = False
 
     def __init__(self, session: Unseen | None) -> None:
         self._session = session

@@ -6,6 +6,7 @@ Upstream: the ASGI specification for HTTP (https://asgi.readthedocs.io/en/latest
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -61,6 +62,8 @@ async def serve(app: Application, door: Door, template: Template, scope: Scope, 
         if scope.get("extensions"):
             scope["extensions"] = {k: v for k, v in scope["extensions"].items() if k not in _PAST_US}
         messages = _Messages(visit, scope, receive, send)
+        if visit.reads_ahead:
+            await messages.read_ahead()
         try:
             await app(scope, messages.receive, messages.send)
         except BaseException as error:
@@ -99,7 +102,7 @@ def _bodiless(scope: Scope) -> bool:
 class _Messages:
     """What passes between server and application for one request: handed on first, then copied."""
 
-    __slots__ = ("_gone", "_receive", "_request", "_response", "_scope", "_send", "_visit")
+    __slots__ = ("_ahead", "_gone", "_receive", "_request", "_response", "_scope", "_send", "_visit")
 
     def __init__(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         self._visit, self._scope, self._receive, self._send = visit, scope, receive, send
@@ -108,8 +111,20 @@ class _Messages:
             self._request.finish()
         self._response: Sink | None = None
         self._gone = False
+        self._ahead: deque[Any] = deque()
+
+    async def read_ahead(self) -> None:
+        """Receives the whole body, for the application to receive it message by message."""
+        more = True
+        while more:
+            message = await self._received()
+            self._ahead.append(message)
+            more = message.get("more_body", False)
 
     async def receive(self) -> Any:
+        return self._ahead.popleft() if self._ahead else await self._received()
+
+    async def _received(self) -> Any:
         message = await self._receive()
         if message["type"] == "http.request":
             self._request.feed(message.get("body", b""))

@@ -8,16 +8,19 @@ Upstream: `BaseHandler.load_middleware` builds `_middleware_chain`, which every 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.handlers.base import BaseHandler
+from django.core.handlers.wsgi import WSGIRequest
 from django.core.signals import got_request_exception
 
+from timetracer.inbound.incoming import IncomingFile
 from timetracer.inbound.streams import OutgoingAsyncIterable, OutgoingIterable
-from timetracer.plugin import Door, Inbound, Upload, Visit
+from timetracer.plugin import Door, Inbound, Visit
 
 _VISIT = "_timetracer_visit"
 _INSTALLED = "_timetracer_real"
@@ -55,15 +58,12 @@ class Middleware:
 
 def describe(request: Any) -> Inbound:
     """Describes a request; its body is read by whoever reads it, not here."""
-    stream = getattr(request, "_stream", None)
-    body = None if stream is None else Upload(stream, lambda copy: setattr(request, "_stream", copy))
     return Inbound(
         type="http.server",
         method=request.method or "GET",
         target=request.get_full_path(),
         headers=[(str(name), str(value)) for name, value in request.headers.items()],
         fields={"scheme": request.scheme},
-        body=body,
     )
 
 
@@ -72,6 +72,27 @@ def _begin(visit: Visit, request: Any) -> None:
     setattr(request, _VISIT, visit)
     if visit.trusted:
         request._dont_enforce_csrf_checks = True
+    sink, source = visit.request_body(), getattr(request, "_stream", None)
+    if hasattr(request, "_body"):  # a middleware further out has read it
+        sink.feed(request._body)
+        sink.finish()
+    elif source is not None:
+        incoming = IncomingFile(source, sink, _length(request, source))
+        request._stream = incoming.read_ahead() if visit.reads_ahead else incoming
+
+
+def _length(request: Any, source: Any) -> int | None:
+    """Returns how long the request's body is; None if only its end will tell."""
+    given = request.META.get("CONTENT_LENGTH") or ""
+    if given.isdecimal():
+        return int(given)
+    if isinstance(request, WSGIRequest):
+        return 0  # so does Django take it
+    if not getattr(source, "seekable", bool)():
+        return None
+    length: int = source.seek(0, os.SEEK_END)
+    source.seek(0)
+    return length
 
 
 def _answer(visit: Visit, request: Any, response: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 from timetracer.plugin import Sink
@@ -19,6 +20,10 @@ class IncomingFile:
         self._source, self._sink, self._left = source, sink, length
         if length == 0:
             sink.finish()
+
+    def read_ahead(self) -> BytesIO:
+        """Reads the whole body, and returns it as a file of its own."""
+        return BytesIO(self.read() if self._left is None else self.read(self._left))
 
     def read(self, *size: int) -> bytes:
         """Reads at most `size` bytes."""

@@ -99,6 +99,11 @@ def _length(environ: Environ) -> int | None:
     return None if environ.get("wsgi.input_terminated") else 0
 
 
+def _ends(environ: Environ) -> bool:
+    """Whether reading comes to an end: of a body in chunks, servers that undo them say that it does."""
+    return _length(environ) is not None or bool(environ.get("wsgi.input_terminated"))
+
+
 class _Answer:
     """What an application answers: taken from `start_response`, from `write`, or from what it returns."""
 
@@ -106,7 +111,8 @@ class _Answer:
         self.visit, self._environ, self._start_response, self._template = visit, environ, start_response, template
         self.sink = visit.body()
         self._request = visit.request_body()
-        environ["wsgi.input"] = IncomingFile(environ["wsgi.input"], self._request, _length(environ))
+        source = IncomingFile(environ["wsgi.input"], self._request, _length(environ))
+        environ["wsgi.input"] = source.read_ahead() if visit.reads_ahead and _ends(environ) else source
 
     def start(self, status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
         code, _, reason = status.partition(" ")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import pickle
 import time
 import uuid
+from datetime import UTC, datetime
+
+import pytest
 
 from tests.unit.engine.decks import Asking, cassette, event
 from timetracer.engine.bindings import swap, swap_bytes, swap_data
@@ -51,6 +56,31 @@ def test_ids_and_times_are_masked_where_nothing_is_exact() -> None:
     asking = Asking(cassette(event(0, f"/t/{A}", at="2026-01-02T03:04:05+00:00"), event(1, f"/t/{B}/x")))
     assert asking.ask(f"/t/{C}", at="2027-11-12 13:14:15.123") == (0, "masked")
     assert asking.matcher.live == {A: C}
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_times_in_pickles_are_masked_and_nothing_else_of_them(protocol: int) -> None:
+    """A throttle's history or a cached model holds the moment it was made at; what else was cached still tells."""
+
+    def cached(name: str, at: float) -> dict[str, str]:
+        data = pickle.dumps({"name": name, "seen": [at, at - 2], "made": datetime.fromtimestamp(at, UTC)}, protocol)
+        return {"$base64": base64.b64encode(data).decode()}
+
+    asking = Asking(cassette(event(0, "/set", value=cached("anna", 1_790_000_000.25))))
+    if protocol > 3:  # before, a datetime's state is a text of other lengths
+        assert asking.ask("/set", value=cached("bert", 1_790_000_003.5)) is None
+        assert asking.ask("/set", value=cached("anna", 1_790_000_003.5)) == (0, "masked")
+    else:
+        plain = [base64.b64encode(pickle.dumps([at, "x"], protocol)).decode() for at in (1.79e9, 1.79e9 + 7)]
+        asking = Asking(cassette(event(0, "/set", value=plain[0])))
+        assert asking.ask("/set", value=plain[1]) == (0, "masked")
+
+
+def test_the_time_of_http_is_masked() -> None:
+    """A cached page says when it expires."""
+    asking = Asking(cassette(event(0, "/save", until="Fri, 20 Nov 2026 17:33:59 GMT", page="a")))
+    assert asking.ask("/save", until="Fri, 20 Nov 2026 17:34:00 GMT", page="b") is None
+    assert asking.ask("/save", until="Fri, 20 Nov 2026 17:34:00 GMT", page="a") == (0, "masked")
 
 
 def test_bound_ids_lead_to_exact_answers() -> None:

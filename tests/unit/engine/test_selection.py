@@ -138,3 +138,50 @@ def test_what_another_cassette_knows_of_connections_answers() -> None:
     assert [ask(shared=True), ask(shared=True)] == [-1, -1]
     with pytest.raises(NoMatch):
         ask(shared=False)
+
+
+def test_the_body_is_wanted_ahead_where_it_alone_tells() -> None:
+    """An application that asks its database before it reads (a token, a throttle) gets the right cassette's answers."""
+    found = library(request("/a", method="POST", body=b"one"), request("/a", method="POST", body=b"two"), request("/b"))
+    for target, headers, wanted in (
+        ("/a", [("Content-Length", "3")], True),
+        ("/a", [("Transfer-Encoding", "chunked")], True),
+        ("/a", [], False),
+        ("/b", [], False),
+    ):
+        method = "POST" if target == "/a" else "GET"
+        inbound = Inbound(type="http.server", method=method, target=target, headers=headers)
+        session = Playing(Rules(mocks=lambda plugin: True, spans={}), found.choose(inbound, 0, 0))
+        visit = session.visit(inbound)
+        assert visit.reads_ahead == wanted
+        body = visit.request_body()
+        body.feed(b"two")
+        body.finish()
+        assert not visit.reads_ahead
+
+
+def test_the_oldest_is_the_first() -> None:
+    """Equal requests are served by the one that was recorded first, whatever the files are called."""
+    made = [request("/a", answer=b"1"), request("/a", answer=b"2")]
+    made[0].trace.start, made[1].trace.start = "2026-01-01T00:00:09+00:00", "2026-01-01T00:00:01+00:00"
+    assert chosen(library(*made), "/a") == "1"
+
+
+def test_the_representation_that_is_asked_for_tells_equal_targets_apart() -> None:
+    """JSON or HTML, a part of it, or only what is new: one address, several answers."""
+    asked: list[list[tuple[str, str]]] = [
+        [("Accept", "application/json")],
+        [("accept", "text/html")],
+        [("Accept", "text/html"), ("Range", "bytes=0-9")],
+        [("Accept", "text/html"), ("If-None-Match", '"x"')],
+    ]
+    cards = []
+    for number, headers in enumerate(asked):
+        made = request("/a")
+        assert made.inbound is not None
+        made.inbound.request.headers = headers
+        cards.append(deal(str(number), made))
+    found = Library(cards, "here")
+    for number, headers in enumerate(asked):
+        inbound = Inbound(type="http.server", method="GET", target="/a", headers=[("User-Agent", "x"), *headers])
+        assert [card.name for card in found.choose(inbound, 0, 0).cards] == [str(number)]
