@@ -60,3 +60,13 @@ def test_a_changed_statement_is_refused(recordings: Recordings) -> None:
         psycopg.connect(where) as conn,
     ):
         conn.execute("select %s::int * 10", (99,))
+
+
+def test_asking_whether_a_connection_lives_needs_no_recording(recordings: Recordings) -> None:
+    """Who gets a connection that somebody had before is chance: a pool's or Django's health check is answered."""
+    where = recordings[False].addresses["postgres"]
+    with timetracer.replay(recordings[False].cassette), psycopg.connect(where, autocommit=True) as conn:
+        assert conn.execute("SELECT 1").fetchall() == [(1,)]
+        assert conn.execute("").description is None
+        with psycopg.RawCursor(conn) as cursor:
+            assert cursor.execute("SELECT 1").fetchone() == (1,)

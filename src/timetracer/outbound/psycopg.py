@@ -57,6 +57,15 @@ _PREAMBLE = frozenset(
         "show standard_conforming_strings",
     }
 )
+_CHECKS: dict[str, Value] = {
+    "": {"empty": True},
+    "SELECT 1": {
+        "status": "SELECT 1",
+        "columns": ["?column?"],
+        "types": [[0, 0, 23, 4, -1, 0]],
+        "rows": [["1"]],
+    },
+}
 # From libpq 17 on a statement is closed by a message: `_HAS_SEND_CLOSE` in `_connection_base.py`.
 _CLOSES_STATEMENTS = bool(getattr(sys.modules[_Connection.__module__], "_HAS_SEND_CLOSE", False))
 
@@ -118,6 +127,20 @@ def _request(pgconn: Any, raw: bytes, params: Value) -> Request:
 
 def _of_connection(text: str) -> bool:
     return text in _PREAMBLE or any(each in text for each in _OF_CONNECTIONS)
+        shared=text in _PREAMBLE or any(each in text for each in _OF_CONNECTIONS),
+        courtesy=({"status": tag},) if tag else _checked(pgconn, text) or _skipped(pgconn),
+    )
+
+
+def _checked(pgconn: Any, text: str) -> tuple[Value, ...]:
+    """Returns the answer to a question whether the connection lives.
+
+    Who asks it is chance: whoever gets a connection that somebody had before. It is what Django's CONN_HEALTH_CHECKS
+    (https://github.com/django/django/blob/5.2/django/db/backends/postgresql/base.py), SQLAlchemy's pre-ping and
+    psycopg_pool's `check_connection` send.
+    """
+    found = _CHECKS.get(text.upper())
+    return () if found is None or pgconn.transaction_status == pq.TransactionStatus.INERROR else (found,)
 
 
 def _skipped(pgconn: Any) -> tuple[Value, ...]:
