@@ -29,6 +29,11 @@ _OPTIONS = {
     "allow_repeats": ("allow_repeats",),
 }
 """What marker and fixtures call the fields of `TraceConfig`."""
+_DATABASE_FIXTURES = frozenset(
+    ("db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback", "live_server")
+)
+"""Of pytest-django: who asks for one has the database, marked or not
+(https://github.com/pytest-dev/pytest-django/blob/v4.11.1/pytest_django/fixtures.py)."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -253,7 +258,8 @@ def _tested(request: pytest.FixtureRequest, path: str | Path | None, *, how: str
 def _has_django_database(request: pytest.FixtureRequest) -> bool:
     """Whether this is a Django test with a database of the test runner's."""
     in_class = hasattr(request.cls, "_pre_setup") and bool(getattr(request.cls, "databases", None))
-    return in_class or request.node.get_closest_marker("django_db") is not None
+    by_fixture = not _DATABASE_FIXTURES.isdisjoint(request.fixturenames)
+    return in_class or by_fixture or request.node.get_closest_marker("django_db") is not None
 
 
 def _own_servers(request: pytest.FixtureRequest) -> list[str]:

@@ -1,4 +1,4 @@
-"""The market of tests/e2e/market: a tour through what Django projects use, recorded, then replayed with nothing running."""
+"""The market of tests/e2e/market: a tour through what Django projects use, recorded and replayed."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ class Tour:
         for target in (
             "/things/", "/things/?page=2", "/things/thing-0/", "/things/none/", "/things", "/archive/2026/",
             "/excused/", "/forbidden/", "/suspicious/", "/broken/", "/abroken/", "/lazy/", "/file/", "/cached/?n=1",
-            "/etag/", "/zipped/", "/page/?n=1", "/page/?n=1&again", "/stream/", "/astream/", "/aorm/?n=1", "/class/", "/mixed/",
-            "/cursor/", "/no/such/page/",
+            "/etag/", "/zipped/", "/page/?n=1", "/page/?n=1&again", "/stream/", "/astream/", "/aorm/?n=1", "/class/",
+            "/mixed/", "/cursor/", "/no/such/page/",
         ):  # fmt: skip
             answer = ask("GET", target)
             if target == "/etag/":
@@ -170,5 +170,5 @@ def market(
         MARKET_DIR=str(folder), MARKET_UPSTREAM=upstream.url, MARKET_REDIS_URL=redis.url,
         OTEL_SERVICE_NAME="market", PYTHONPATH=str(MARKET),
     )  # fmt: skip
-    made = Market(folder, env, (upstream, redis) if postgres is None else (upstream, redis, postgres), python)
-    return made
+    servers = (upstream, redis) if postgres is None else (upstream, redis, postgres)
+    return Market(folder, env, servers, python)

@@ -10,9 +10,13 @@ from typing import Any
 
 from opentelemetry.trace import SpanContext
 
+from timetracer.engine.guard import say_once
 from timetracer.engine.recording import Recording, Terms
 from timetracer.engine.spans import is_local_root
 from timetracer.plugin import Headers, Inbound
+
+WEBSOCKET = "http.websocket"
+"""The type of what passes unrecorded: it has no answer that ends."""
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 _ids = random.SystemRandom()
@@ -91,7 +95,11 @@ class RecordingAdmission:
         return session  # type: ignore[no-any-return]
 
     def _recordable(self, inbound: Inbound) -> bool:
-        return inbound.type != "http.websocket" and self.wanted(inbound.target.partition("?")[0])
+        path = inbound.target.partition("?")[0]
+        if inbound.type == WEBSOCKET:
+            say_once(WEBSOCKET, "a websocket at %s passes untouched: neither it nor what it calls is recorded", path)
+            return False
+        return self.wanted(path)
 
 
 def opens_a_session(span: Any, kind: str) -> bool:

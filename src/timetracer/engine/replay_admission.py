@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from timetracer.engine.admission import caller_of, identity_of
+from timetracer.engine.admission import WEBSOCKET, caller_of, identity_of
 from timetracer.engine.cards import Choice
+from timetracer.engine.guard import say_once
 from timetracer.engine.playing import Playing, Rules
 from timetracer.engine.selection import Library
 from timetracer.plugin import Inbound
@@ -25,6 +26,7 @@ class ReplayAdmission:
         trace_id, _, _ = identity_of(inbound, span)
         choice = Choice([], self.library.looked_in)
         if inbound is not None:
+            _note_websocket(inbound)
             sent_trace, sent_parent = caller_of(inbound.headers)
             choice = self.library.choose(inbound, sent_trace, sent_parent)
         elif self.library.single:
@@ -33,6 +35,16 @@ class ReplayAdmission:
 
     def claim(self, session: Any, inbound: Inbound) -> Playing:
         """Chooses the cassette for a session that a root span opened."""
+        _note_websocket(inbound)
         sent_trace, sent_parent = caller_of(inbound.headers)
         session.rechoose(self.library.choose(inbound, sent_trace, sent_parent))
         return session  # type: ignore[no-any-return]
+
+
+def _note_websocket(inbound: Inbound) -> None:
+    if inbound.type == WEBSOCKET:
+        say_once(
+            WEBSOCKET,
+            "a websocket at %s passes untouched: websockets are not recorded, so what it calls finds no answer",
+            inbound.target.partition("?")[0],
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,8 @@ def _alike(found: list[Card], inbound: Inbound) -> list[Card]:
     are never the same, but which cookies there were still tells.
     """
     of_user = _with_same(_credentials, found, inbound) or _with_same(_credential_names, found, inbound) or found
-    return _with_same(_representation, of_user, inbound) or of_user
+    told = {name for each in of_user for name in _varies_by(each)}
+    return _with_same(partial(_representation, told), of_user, inbound) or of_user
 
 
 def _with_same(
@@ -139,14 +141,25 @@ def _with_same(
     return [c for c in found if c.cassette.inbound and significant(c.cassette.inbound.request.headers) == asked]
 
 
-def _representation(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Returns what chooses between the representations of a resource: JSON or HTML, a range of it, whether it is new.
+def _varies_by(each: Card) -> list[str]:
+    """Returns the headers that the answer says it depends on."""
+    headers = each.cassette.inbound.result.headers if each.cassette.inbound is not None else ()
+    told = [value.lower().split(",") for name, value in headers if name.lower() == "vary"]
+    return [name.strip() for names in told for name in names if name.strip() != "cookie"]
 
-    Upstream: https://www.rfc-editor.org/rfc/rfc9110#name-content-negotiation, and #name-conditional-requests.
+
+def _representation(told: Container[str], headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Returns what chooses between the answers of a resource: JSON or HTML, a range of it, whether it is new.
+
+    Upstream: https://www.rfc-editor.org/rfc/rfc9110#name-content-negotiation, #name-conditional-requests, and
+    https://fetch.spec.whatwg.org/#http-requests for what a browser asks ahead.
+
+    Args:
+        told: further headers that an answer depends on.
     """
-    return sorted(
-        (name.lower(), value) for name, value in headers if name.lower().startswith(("accept", "if-", "range"))
-    )
+    known = ("accept", "access-control-request-", "if-", "range")
+    given = [(name.lower(), value) for name, value in headers]
+    return sorted(pair for pair in given if pair[0] in told or pair[0].startswith(known))
 
 
 def _credentials(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -5,15 +5,12 @@ Upstream: the ASGI specification for HTTP (https://asgi.readthedocs.io/en/latest
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from timetracer.plugin import Door, Inbound, Sink, Visit
-
-logger = logging.getLogger(__name__)
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
@@ -49,7 +46,6 @@ class Middleware:
 async def serve(app: Application, door: Door, template: Template, scope: Scope, receive: Receive, send: Send) -> None:
     """Calls `app` behind the door. Work after the response (background tasks) is done inside that call."""
     if scope["type"] == "websocket":
-        logger.debug("a websocket passes and is not recorded: %s", scope["path"])
         with door(describe(scope)):
             await app(scope, receive, send)
         return

@@ -168,18 +168,20 @@ def test_the_oldest_is_the_first() -> None:
 
 
 def test_the_representation_that_is_asked_for_tells_equal_targets_apart() -> None:
-    """JSON or HTML, a part of it, or only what is new: one address, several answers."""
+    """JSON or HTML, a part of it, only what is new, or what an answer says it varies by: one address, several answers."""
     asked: list[list[tuple[str, str]]] = [
         [("Accept", "application/json")],
         [("accept", "text/html")],
         [("Accept", "text/html"), ("Range", "bytes=0-9")],
         [("Accept", "text/html"), ("If-None-Match", '"x"')],
+        [("Accept", "text/html"), ("HX-Request", "true")],
     ]
     cards = []
     for number, headers in enumerate(asked):
         made = request("/a")
         assert made.inbound is not None
         made.inbound.request.headers = headers
+        made.inbound.result.headers = [("Vary", "Cookie, HX-Request")]
         cards.append(deal(str(number), made))
     found = Library(cards, "here")
     for number, headers in enumerate(asked):

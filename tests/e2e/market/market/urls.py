@@ -15,7 +15,7 @@ urlpatterns = [
     path("api/rare/", api.Rare.as_view()),
     path("api/mine/", api.Mine.as_view()),
     path("api/", include(router.urls)),
-    path("login/", LoginView.as_view(template_name="login.html", next_page="/desk/")),
+    path("login/", LoginView.as_view(template_name="login.html")),
     path("logout/", LogoutView.as_view(next_page="/desk/")),
     path("desk/", views.Desk.as_view()),
     path("things/", include(("catalog.urls", "catalog"), namespace="catalog")),
