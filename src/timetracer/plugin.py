@@ -332,3 +332,6 @@ class Door(Protocol):
     """Opens a session for what came in; leaving it ends the call itself, not its open bodies."""
 
     def __call__(self, inbound: Inbound) -> AbstractContextManager[Visit]: ...
+
+    def ended(self) -> None:
+        """Says that the application behind it has ended in order: its server may let the process be killed next."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psycopg
+from redis import Redis
 
 from tests.e2e.serving import LAUNCHER, environment, finished, serving
 from tests.server_process import free_ports, wait_until
@@ -17,7 +20,8 @@ from timetracer.cassette.store import find_cassettes, read_cassette
 
 MARKET = Path(__file__).parent / "market"
 VOLATILE = {"date", "server", "connection", "transfer-encoding", "keep-alive"}
-TOUR_FOLDER = "cassettes"
+_SECOND = re.compile(r":[0-9A-Za-z]{6}:[\w-]{43}|expires=[^;]+;")
+_USER = "from django.contrib.auth.models import User; User.objects.create_user('ada', password='hold the door 7')"
 BIG = bytes(range(256)) * 12_000
 
 
@@ -128,7 +132,7 @@ class Market:
     @property
     def cassettes(self) -> Path:
         """The folder of the cassettes."""
-        return self.folder / TOUR_FOLDER
+        return self.folder / "cassettes"
 
     def manage(self, *arguments: str, launched: bool = False, **more: str) -> str:
         """Runs a command of manage.py and returns what it printed."""
@@ -160,15 +164,67 @@ class Market:
         cassettes = [read_cassette(path) for path in find_cassettes(self.cassettes)] if self.cassettes.is_dir() else []
         return [c for c in cassettes if c.inbound is not None and c.inbound.target != "/health/"]
 
+    def replays_alike(self, command: Sequence[str], live: Sequence[Step], **more: str) -> None:
+        """Checks that a tour of the replay finds everything as the live one did, byte for byte."""
+        again = self.tour("replay", command, **more)
+        for first, second in zip(live, again, strict=True):
+            assert comparable(second) == comparable(first), f"live:   {first}\nreplay: {second}\n{self.log('replay')}"
 
+
+def comparable(step: Step) -> tuple[str, int, list[tuple[str, str]], bytes]:
+    """Returns a step without the second in which a cookie was signed: a replay's clock runs at its own speed."""
+    told = [(name, _SECOND.sub("", value)) for name, value in step.headers if name.lower() != "expires"]
+    return step.target, step.status, told, step.body
+
+
+def commands(bin_folder: Path) -> dict[str, list[str]]:
+    """Returns how each server is started with what is installed in one environment."""
+    return {
+        "gunicorn": [
+            str(bin_folder / "gunicorn"), "market.wsgi:application", "--bind", "127.0.0.1:{port}", "--threads", "4",
+        ],
+        "uvicorn": [
+            str(bin_folder / "uvicorn"), "market.asgi:application", "--host", "127.0.0.1", "--port", "{port}",
+            "--lifespan", "off",
+        ],
+        "runserver": [str(bin_folder / "python"), "manage.py", "runserver", "--noreload", "127.0.0.1:{port}"],
+    }  # fmt: skip
+
+
+@contextmanager
 def market(
-    folder: Path, upstream: Upstream, redis: RedisServer, postgres: PostgresServer | None, python: Path
-) -> Market:
-    """Returns a market with a database of its own, migrated, and a user in it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder: Path,
+    bin_folder: Path,
+    upstream: Upstream,
+    redis: RedisServer,
+    postgres: PostgresServer | None = None,
+    **more: str,
+) -> Iterator[Market]:
+    """A market with a database of its own, migrated, and a user in it; without PostgreSQL it is SQLite's."""
     env = environment(
-        MARKET_DIR=str(folder), MARKET_UPSTREAM=upstream.url, MARKET_REDIS_URL=redis.url,
-        OTEL_SERVICE_NAME="market", PYTHONPATH=str(MARKET),
+        MARKET_DIR=str(folder), MARKET_UPSTREAM=upstream.url, MARKET_REDIS_URL=redis.url, OTEL_SERVICE_NAME="market",
+        PYTHONPATH=str(MARKET), **more,
     )  # fmt: skip
     servers = (upstream, redis) if postgres is None else (upstream, redis, postgres)
-    return Market(folder, env, servers, python)
+    made = Market(folder, env, servers, bin_folder / "python")
+    client = Redis.from_url(redis.url)
+    client.flushall()
+    client.close()
+    if postgres is not None:
+        made.env |= {"MARKET_PG_PORT": str(postgres.port), "MARKET_PG_NAME": "market"}
+        _database(postgres, "drop database if exists market with (force)", "create database market")
+    made.manage("migrate", "-v0")
+    made.manage("shell", "-c", _USER)
+    try:
+        yield made
+    finally:
+        for server in servers:
+            server.start()
+        if postgres is not None:
+            _database(postgres, "drop database market with (force)")
+
+
+def _database(postgres: PostgresServer, *statements: str) -> None:
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        for each in statements:
+            connection.execute(each.encode())

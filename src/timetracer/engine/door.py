@@ -17,13 +17,22 @@ from timetracer.plugin import Inbound, Visit
 _INBOUND = (SpanKind.SERVER, SpanKind.CONSUMER)
 
 
-def door(inbound: Inbound) -> AbstractContextManager[Visit]:
+class _Door:
     """Opens a session for what came in; the block is the call itself.
 
     A session that is current already is joined: a test that drives the app, or an inner integration of the same call. A
     root span that nobody claimed yet is claimed.
     """
-    return _served(inbound) if SESSIONS.host is None else _apart(inbound)
+
+    def __call__(self, inbound: Inbound) -> AbstractContextManager[Visit]:
+        return _served(inbound) if SESSIONS.host is None else _apart(inbound)
+
+    def ended(self) -> None:
+        with guard("the end of an application"):
+            SESSIONS.at_end()
+
+
+door = _Door()
 
 
 @contextmanager

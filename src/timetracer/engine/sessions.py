@@ -81,6 +81,7 @@ class Sessions:
         admission: opens sessions for inbound calls; None while timetracer is off.
         process: the session of calls that belong to no inbound call; None to let them pass.
         orphan: returns the session that an orphan (a call whose context was lost) joins, or None.
+        at_end: called when an application has ended in order.
         host: the session of a script, if there is one: what comes in while it runs does not join it.
     """
 
@@ -89,6 +90,7 @@ class Sessions:
         self.admission: Admission | None = None
         self.process: Session | None = None
         self.orphan: Callable[[], Session | None] = lambda: None
+        self.at_end: Callable[[], None] = lambda: None
         self.by_span: dict[int, Session] = {}
         self.searching = False  # whether a call without a session in its context may have one all the same
 

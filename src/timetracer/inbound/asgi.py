@@ -45,6 +45,9 @@ class Middleware:
 
 async def serve(app: Application, door: Door, template: Template, scope: Scope, receive: Receive, send: Send) -> None:
     """Calls `app` behind the door. Work after the response (background tasks) is done inside that call."""
+    if scope["type"] == "lifespan":
+        await app(scope, receive, _ending(door, send))
+        return
     if scope["type"] == "websocket":
         with door(describe(scope)):
             await app(scope, receive, send)
@@ -71,6 +74,21 @@ async def serve(app: Application, door: Door, template: Template, scope: Scope, 
             name = template(scope, root_path)
             if name:
                 visit.route(name)
+
+
+def _ending(door: Door, send: Send) -> Send:
+    """Returns what tells the door before the server hears that the application has ended.
+
+    uvicorn then dies of the signal that it was sent, and nothing that Python runs at exit is run
+    (https://github.com/encode/uvicorn/blob/0.34.0/uvicorn/server.py, `capture_signals`).
+    """
+
+    async def told(message: Any) -> None:
+        if message["type"].startswith("lifespan.shutdown."):
+            door.ended()
+        await send(message)
+
+    return told
 
 
 def describe(scope: Scope) -> Inbound:

@@ -255,6 +255,7 @@ def _put_hooks_in_place() -> None:
     if _hooks_in_place:
         return
     _hooks_in_place = True
+    SESSIONS.at_end = _conclude
     atexit.register(stop)
     os.register_at_fork(after_in_child=_after_fork)
     # Its own import takes 1.5 ms: nobody has a child of it before.
@@ -264,6 +265,15 @@ def _put_hooks_in_place() -> None:
 
 
 def _follow_children() -> None:
+def _conclude() -> None:
+    """Writes what there is so far; what this process does hereafter begins a cassette of its own."""
+    state = _started
+    if state is not None and isinstance(state.process, Recording):
+        _turn_over(state.process)
+    flush()
+
+
+def _finish_in_child(_: object) -> None:
     """Lets a forked child of multiprocessing write its cassette: it ends with `os._exit` and never comes to atexit."""
     from multiprocessing import util
 

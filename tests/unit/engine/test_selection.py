@@ -168,7 +168,7 @@ def test_the_oldest_is_the_first() -> None:
 
 
 def test_the_representation_that_is_asked_for_tells_equal_targets_apart() -> None:
-    """JSON or HTML, a part of it, only what is new, or what an answer says it varies by: one address, several answers."""
+    """JSON or HTML, a part of it, only what is new, or what an answer says it varies by."""
     asked: list[list[tuple[str, str]]] = [
         [("Accept", "application/json")],
         [("accept", "text/html")],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from timetracer.cassette.model import Inbound
 from timetracer.cassette.store import find_cassettes, read_cassette
 from timetracer.config import TraceConfig
 from timetracer.engine.door import door
+from timetracer.engine.unseen import NOBODY
 from timetracer.inbound.asgi import Middleware
 
 Kept = Callable[[], list[Inbound]]
@@ -154,9 +157,9 @@ def test_a_cancelled_call_is_partial(kept: Kept) -> None:
     assert (unpack(inbound.result.body), inbound.result.body.end) == ([b"half"], "partial")
 
 
-@pytest.mark.parametrize("kind", ["websocket", "lifespan"])
+@pytest.mark.parametrize("kind", ["websocket", "another"])
 def test_other_protocols_get_the_servers_own_functions(kind: str, kept: Kept) -> None:
-    """A websocket and the lifespan are handed the very scope, receive and send; nothing is recorded."""
+    """A websocket is handed the very scope, receive and send; nothing is recorded."""
     got: list[Any] = []
 
     async def app(*given: Any) -> None:
@@ -169,6 +172,51 @@ def test_other_protocols_get_the_servers_own_functions(kind: str, kept: Kept) ->
     assert [a is b for a, b in zip(got, given, strict=True)] == [True, True, True]
     assert got[0] == described
     assert kept() == []
+
+
+def test_what_an_application_did_is_written_before_its_server_hears_of_its_end(tmp_path: Path) -> None:
+    """uvicorn dies of the signal it was sent: what was called at start-up must be on disk by then, and only then."""
+    timetracer.start(TraceConfig(mode="record", cassette_dir=str(tmp_path), secrets="keep"))
+
+    def written() -> list[str]:
+        return [path.name.partition("__")[0] for path in find_cassettes(tmp_path)] if any(tmp_path.iterdir()) else []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sqlite3.connect(tmp_path / "x.db").execute("select 1").connection.close()
+        await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+
+    heard: list[tuple[str, list[str]]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        heard.append((message["type"].split(".")[1], written()))
+
+    try:
+        asyncio.run(Middleware(app, door)({"type": "lifespan"}, Server().receive, send))
+    finally:
+        timetracer.stop()
+    assert heard == [("startup", []), ("shutdown", ["PROCESS"])]
+
+
+def test_a_body_is_received_ahead_where_it_is_wanted() -> None:
+    """What was received ahead comes to the application message by message, then what the server says next."""
+    parts = [{"type": "http.request", "body": b"ab", "more_body": True}, {"type": "http.request", "body": b"c"}]
+    server = Server(*parts, {"type": "http.disconnect"})
+    got: list[Any] = []
+
+    class Ahead(type(NOBODY)):  # type: ignore[misc]
+        reads_ahead = True
+
+    @contextmanager
+    def wanting(inbound: Any) -> Iterator[Any]:
+        yield Ahead(None)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert server.order == ["receive", "receive"]
+        got.extend([await receive(), await receive(), await receive()])
+
+    asyncio.run(Middleware(app, wanting)(scope(), server.receive, server.send))  # type: ignore[arg-type]
+    assert got == [*parts, {"type": "http.disconnect"}]
 
 
 def test_a_door_in_a_door_is_none(kept: Kept) -> None:
