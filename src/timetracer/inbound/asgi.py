@@ -52,10 +52,16 @@ async def serve(app: Application, door: Door, template: Template, scope: Scope, 
         with door(describe(scope)):
             await app(scope, receive, send)
         return
-    if scope["type"] != "http" or VISIT in scope:
+    if scope["type"] != "http":
         await app(scope, receive, send)
         return
     root_path = scope.get("root_path", "")
+    if VISIT in scope:
+        try:
+            await app(scope, receive, send)
+        finally:  # who stands further out and knows routes names it again, mounts included
+            _name(scope, template(scope, root_path))
+        return
     with door(describe(scope)) as visit:
         scope[VISIT] = visit
         if scope.get("extensions"):
@@ -71,9 +77,12 @@ async def serve(app: Application, door: Door, template: Template, scope: Scope, 
         else:
             messages.end(None)
         finally:
-            name = template(scope, root_path)
-            if name:
-                visit.route(name)
+            _name(scope, template(scope, root_path))
+
+
+def _name(scope: Scope, route: str | None) -> None:
+    if route:
+        scope[VISIT].route(route)
 
 
 def _ending(door: Door, send: Send) -> Send:

@@ -45,9 +45,10 @@ def install(door: Door) -> None:
 
 
 def template(environ: wsgi.Environ) -> str | None:
-    """Returns the rule that routing chose; None where none was."""
+    """Returns the rule that routing chose, beneath what its application is mounted at; None where none was."""
     rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
-    return None if rule is None else str(rule.rule)
+    mounted: str = environ.get("SCRIPT_NAME", "").removeprefix(environ.get(wsgi.SCRIPT_NAME, ""))
+    return None if rule is None else f"{mounted}{rule.rule}"
 
 
 def _watch_exceptions() -> None:
@@ -59,5 +60,6 @@ def _note_exception(sender: Any, exception: BaseException | None = None, **more:
     visit: Visit | None = request.environ.get(wsgi.VISIT)
     if visit is not None and exception is not None:
         visit.error(exception)
-        if request.url_rule is not None:
-            visit.route(request.url_rule.rule)
+        name = template(request.environ)
+        if name is not None:
+            visit.route(name)

@@ -22,6 +22,10 @@ VISIT = "timetracer.visit"
 """In the environ: the visit of this request, and the mark that its door is open."""
 
 
+SCRIPT_NAME = "timetracer.script_name"
+"""In the environ: where the outermost application is mounted; what it mounts adds to SCRIPT_NAME."""
+
+
 def unnamed(environ: Environ) -> None:
     """A plain WSGI application has no route templates."""
 
@@ -41,9 +45,9 @@ def serve(
 ) -> Iterable[bytes]:
     """Calls `app` behind the door. What is done while the answer is iterated and closed belongs to the call as well."""
     if VISIT in environ:
-        return app(environ, start_response)
+        return app(environ, _naming(environ, start_response, template))
     with door(describe(environ)) as visit:
-        environ[VISIT] = visit
+        environ[VISIT], environ[SCRIPT_NAME] = visit, environ.get("SCRIPT_NAME", "")
         answer = _Answer(visit, environ, start_response, template)
         try:
             result = app(environ, answer.start)
@@ -56,6 +60,20 @@ def serve(
             answer.end("complete")
             return result
         return _Outgoing(result, answer)
+
+
+def _naming(environ: Environ, start_response: StartResponse, template: Template) -> StartResponse:
+    """Lets an application behind another one's door name the call, where it knows routes."""
+    if template is unnamed:
+        return start_response
+
+    def start(*given: Any) -> Callable[[bytes], object]:
+        name = template(environ)
+        if name:
+            environ[VISIT].route(name)
+        return start_response(*given)
+
+    return start
 
 
 def describe(environ: Environ) -> Inbound:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,9 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.websockets import WebSocket
 from upstream import CONFIG, SETUP, URL, ask, ask_async, digest
 
-FILE = Path(tempfile.gettempdir(), f"timetracer-wide-{os.getpid()}.bin")
-FILE.write_bytes(bytes(range(256)) * 400)
-os.utime(FILE, (1_700_000_000, 1_700_000_000))  # an ETag is made of it
+FILE = Path(os.environ["APP_FILE"])
 
 
 @asynccontextmanager
@@ -38,7 +35,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await store.set("started", "yes")
         yield
         await store.delete("started")
-    FILE.unlink()
 
 
 class Known(Exception):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,10 @@ from flask.views import MethodView
 from upstream import CONFIG, SETUP, ask, digest
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-FILE = Path(tempfile.gettempdir(), f"timetracer-wide-{os.getpid()}.bin")
-FILE.write_bytes(bytes(range(256)) * 400)
-os.utime(FILE, (1_700_000_000, 1_700_000_000))  # an ETag is made of it
+FILE = Path(os.environ["APP_FILE"])
 app = Flask(__name__)
 app.secret_key = "for tests"
 store = redis.Redis.from_url(os.environ["APP_REDIS"])
-store.set("started", "yes")
 
 
 class Known(Exception):
@@ -172,3 +168,5 @@ if "wsgi" in SETUP:
     from timetracer.integrations.wsgi import TimeTracerMiddleware as Plain
 
     app = Plain(app, CONFIG)  # type: ignore[assignment]
+
+store.set("started", "yes")  # once timetracer runs: what was called before it started is not recorded
