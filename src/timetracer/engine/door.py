@@ -25,7 +25,7 @@ class _Door:
     """
 
     def __call__(self, inbound: Inbound) -> AbstractContextManager[Visit]:
-        return _served(inbound) if SESSIONS.host is None else _apart(inbound)
+        return _served(inbound) if SESSIONS.host is None and not _left_over() else _apart(inbound)
 
     def ended(self) -> None:
         with guard("the end of an application"):
@@ -37,15 +37,25 @@ door = _Door()
 
 @contextmanager
 def _apart(inbound: Inbound) -> Iterator[Visit]:
-    """Serves a call outside the trace of the script that serves it, unless its span is there already."""
+    """Serves a call outside the trace of the script or request that is current, unless its span is there already."""
     span: Any = trace.get_current_span()
-    leave = _hosted() and getattr(span, "kind", None) not in _INBOUND
+    leave = _left_over() or (_hosted() and getattr(span, "kind", None) not in _INBOUND)
     with trace.use_span(INVALID_SPAN) if leave else nullcontext(), _served(inbound) as visit:
         yield visit
 
 
 def _hosted() -> bool:
     return context.get_value(SESSION_KEY) is SESSIONS.host
+
+
+def _left_over() -> bool:
+    """Whether what is current is a request that was answered: servers begin a pipelined one in the context of the last.
+
+    Upstream: uvicorn's `on_response_complete`
+    (https://github.com/encode/uvicorn/blob/0.34.0/uvicorn/protocols/http/httptools_impl.py).
+    """
+    guest = getattr(context.get_value(SESSION_KEY), "guest", None)
+    return guest is not None and guest.answered
 
 
 @contextmanager
@@ -76,7 +86,7 @@ def _served(inbound: Inbound) -> Iterator[Visit]:
 def _joining() -> bool:
     """Whether what comes in joins the session that is current."""
     here = context.get_value(SESSION_KEY)
-    return here is not None and here is not SESSIONS.host
+    return here is not None and here is not SESSIONS.host and not _left_over()
 
 
 def _begin(inbound: Inbound) -> Any:

@@ -92,6 +92,11 @@ class Guest:
         """Makes the session current again."""
         return current(self.session)
 
+    @property
+    def answered(self) -> bool:
+        """Whether the answer has gone out in full."""
+        return self.response_body is not None and self.response_body.end is not None
+
     def inbound(self) -> model.Inbound:
         """Returns what came in and went out, encoded."""
         asked = self._inbound
@@ -138,6 +143,7 @@ class PlayedGuest:
         self.session, self.asked = session, inbound
         self.status: int | None = None
         self.headers: Headers = ()
+        self.answered = False  # the answer has gone out in full
         self._sent: list[bytes] = [inbound.body] if inbound.body else []
         self._whole = bool(inbound.body)
 
@@ -180,7 +186,11 @@ class PlayedGuest:
     def body(self) -> Sink:
         """The answer's body goes to the client alone; the session stays open until it ends."""
         self.session.hold()
-        return _Until(lambda end: self.session.release())
+        return _Until(self._answered)
+
+    def _answered(self, end: str) -> None:
+        self.answered = True
+        self.session.release()
 
     def error(self, error: BaseException) -> None:
         """The exception goes its way."""

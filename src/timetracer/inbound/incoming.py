@@ -25,9 +25,12 @@ class IncomingFile:
         """Reads the whole body, and returns it as a file of its own."""
         return BytesIO(self.read() if self._left is None else self.read(self._left))
 
-    def read(self, *size: int) -> bytes:
-        """Reads at most `size` bytes."""
-        return self._copied(self._source.read(*size), size)
+    def read(self, *size: int | None) -> bytes:
+        """Reads at most `size` bytes, or all there are."""
+        data = self._copied(self._source.read(*size), size)
+        if data and (not size or size[0] is None or size[0] < 0):
+            self._copied(b"")  # this was all: nobody need ask again
+        return data
 
     def readline(self, *size: int) -> bytes:
         """Reads one line, of at most `size` bytes."""
@@ -47,7 +50,7 @@ class IncomingFile:
     def __next__(self) -> bytes:
         return self._copied(next(self._source))
 
-    def _copied(self, data: bytes, size: tuple[int, ...] = ()) -> bytes:
+    def _copied(self, data: bytes, size: tuple[int | None, ...] = ()) -> bytes:
         if data:
             self._sink.feed(data)
             if self._left is not None:
