@@ -121,15 +121,12 @@ def _request(pgconn: Any, raw: bytes, params: Value) -> Request:
         target=results.database(pgconn),
         fields=sql.statement(text, params),
         shared=_of_connection(text) and pgconn.transaction_status != pq.TransactionStatus.INERROR,
-        courtesy=({"status": tag},) if tag else _skipped(pgconn),
+        courtesy=({"status": tag},) if tag else _checked(pgconn, text) or _skipped(pgconn),
     )
 
 
 def _of_connection(text: str) -> bool:
     return text in _PREAMBLE or any(each in text for each in _OF_CONNECTIONS)
-        shared=text in _PREAMBLE or any(each in text for each in _OF_CONNECTIONS),
-        courtesy=({"status": tag},) if tag else _checked(pgconn, text) or _skipped(pgconn),
-    )
 
 
 def _checked(pgconn: Any, text: str) -> tuple[Value, ...]:

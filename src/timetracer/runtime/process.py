@@ -264,7 +264,6 @@ def _put_hooks_in_place() -> None:
         signal.signal(signal.SIGTERM, _terminate)
 
 
-def _follow_children() -> None:
 def _conclude() -> None:
     """Writes what there is so far; what this process does hereafter begins a cassette of its own."""
     state = _started
@@ -273,7 +272,7 @@ def _conclude() -> None:
     flush()
 
 
-def _finish_in_child(_: object) -> None:
+def _follow_children() -> None:
     """Lets a forked child of multiprocessing write its cassette: it ends with `os._exit` and never comes to atexit."""
     from multiprocessing import util
 
