@@ -201,6 +201,7 @@ def market(
     **more: str,
 ) -> Iterator[Market]:
     """A market with a database of its own, migrated, and a user in it; without PostgreSQL it is SQLite's."""
+    folder.mkdir(exist_ok=True)
     env = environment(
         MARKET_DIR=str(folder), MARKET_UPSTREAM=upstream.url, MARKET_REDIS_URL=redis.url, OTEL_SERVICE_NAME="market",
         PYTHONPATH=str(MARKET), **more,

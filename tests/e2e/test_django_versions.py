@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.marketing import commands, market
 from tests.e2e.serving import BIN
 from tests.e2e.shopping import GUNICORN, UVICORN, Shop, questions
-from tests.services import missing_service
+from tests.services import PostgresServer, RedisServer, Upstream, missing_service
 
 ROOT = Path(__file__).parents[2]
 BESIDE = ["gunicorn", "uvicorn", "djangorestframework", "psycopg[binary]"]
@@ -70,3 +71,25 @@ def test_fifty_requests_replay_under_every_django(version: str, django: str, sho
         for server in shop.servers:
             server.start()
         shutil.rmtree(shop.cassettes)
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize(("version", "django"), VERSIONS)
+def test_a_tour_replays_under_every_django(
+    version: str,
+    django: str,
+    tmp_path: Path,
+    upstream: Upstream,
+    redis_server: RedisServer,
+    postgres_server: PostgresServer,
+) -> None:
+    """What projects use besides views, under WSGI on PostgreSQL and under ASGI on SQLite."""
+    place = environment_with(version, django)
+    for server, postgres in (("gunicorn", postgres_server), ("uvicorn", None)):
+        command = [str(place / "opentelemetry-instrument"), *commands(place)[server]]
+        with market(tmp_path / server, place, upstream, redis_server, postgres) as there:
+            live = there.tour("record", command)
+            assert len(there.recorded()) == len(live)
+            for each in there.servers:
+                each.stop()
+            there.replays_alike(command, live)

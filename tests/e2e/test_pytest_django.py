@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.pytest_project import INI, Project, Run
-from tests.services import PostgresServer, Upstream
+from tests.services import Upstream
 
 SETTINGS = """
 SECRET_KEY = "for the tests of this project alone, fifty characters"
@@ -104,7 +104,9 @@ def test_streaming(client, django_assert_num_queries):
 
 
 def test_live_server(live_server):
-    print("ANSWER", requests.get(live_server.url + "/order").json(), Order.objects.count())
+    answer = requests.get(live_server.url + "/order").json()
+    del answer["ref"]  # drawn in the server's thread, which is in no test's session
+    print("ANSWER", answer, Order.objects.count())
 
 
 @pytest.mark.django_db(transaction=True)
@@ -143,16 +145,9 @@ def printed(run: Run) -> list[str]:
     return sorted(re.sub(r"localhost:\d+", "", line) for line in run.text.splitlines() if line.startswith("ANSWER"))
 
 
-@pytest.mark.parametrize("engine", ["sqlite3", "postgresql"])
-def test_everything_of_pytest_django_works_in_a_marked_test(
-    project: Project, engine: str, request: pytest.FixtureRequest
-) -> None:
+def test_everything_of_pytest_django_works_in_a_marked_test(project: Project) -> None:
     """Recorded once, then replayed alone, with `--reuse-db` and spread over workers: the same, upstream gone."""
-    database = {"ENGINE": f"django.db.backends.{engine}", "NAME": "shop.sqlite3", "TEST": {"NAME": "shop-test.sqlite3"}}
-    if engine == "postgresql":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database |= {"NAME": server.database, "USER": server.user, "HOST": server.host, "PORT": server.port}
-        database["TEST"] = {"NAME": "pytest_django_shop"}
+    database = {"ENGINE": "django.db.backends.sqlite3", "NAME": "shop.sqlite3", "TEST": {"NAME": "shop-test.sqlite3"}}
     project.write("settings.py", f"DATABASE = {database!r}\n" + SETTINGS)
     recorded = project.pytest("--ds=settings", "--create-db")
     assert recorded.all("PASSED", COUNT), recorded.text
