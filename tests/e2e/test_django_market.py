@@ -78,4 +78,4 @@ def test_a_management_command_records_and_replays(
         again = there.manage("restock", "lamp", launched=True, TIMETRACER_MODE="replay", **ours)
         assert "3.20" in live
         assert again == live
-        assert "restock" in there.manage("timetracer", "list", **ours)
+        assert "PROCESS  market" in there.manage("timetracer", "list", **ours)
