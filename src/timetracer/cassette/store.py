@@ -2,6 +2,9 @@
 
 The suffix of a path says how the file is compressed: `.json`, `.json.gz`, `.json.zst`. Large bodies lie beside it, each
 in a side file `<name>.<n>.body` that is compressed likewise.
+
+A file appears whole or not at all, however the process ends. Nothing waits for the device (a service would, at every
+request): what was written in the last seconds before a power cut may be lost, or empty, and then is named as broken.
 """
 
 from __future__ import annotations
@@ -157,8 +160,6 @@ def _write(file: Path, data: bytes, path: Path, transform: Transform | None) -> 
     try:
         with open(descriptor, "wb") as out:
             out.write(data)
-            out.flush()
-            os.fsync(out.fileno())  # of the file alone: a crash may lose a new cassette, and never shows half of one
         os.replace(draft, file)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -16,21 +16,23 @@ def is_local_root(span: Any) -> bool:
 def describe_span(span: Any, epoch: int) -> model.Span:
     """Returns a finished SDK span as data; `epoch` is the session's start in nanoseconds."""
     start = span.start_time or epoch
-    return model.Span(
+    made = model.Span(
         span_id=f"{span.context.span_id:016x}",
         name=span.name,
         kind=span.kind.name,
         parent_id=None if span.parent is None else f"{span.parent.span_id:016x}",
-        start_offset_ms=round((start - epoch) / 1e6, 3),
-        duration_ms=round(((span.end_time or start) - start) / 1e6, 3),
+        start_offset_ms=(start - epoch) // 1000 / 1000,
+        duration_ms=((span.end_time or start) - start) // 1000 / 1000,
         status=span.status.status_code.name,
         status_message=span.status.description,
         attributes=_attributes(span.attributes),
-        events=[
-            {"name": e.name, "attributes": {k: _plain(v) for k, v in (e.attributes or {}).items()}} for e in span.events
-        ],
         scope=span.instrumentation_scope.name if span.instrumentation_scope else None,
     )
+    if span.events:
+        made.events = [
+            {"name": e.name, "attributes": {k: _plain(v) for k, v in (e.attributes or {}).items()}} for e in span.events
+        ]
+    return made
 
 
 def _attributes(attributes: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import msgspec
 import wrapt
 
 from timetracer.engine.drivers import adrive, drive, gdrive
-from timetracer.engine.guard import attempt, guard
+from timetracer.engine.guard import attempt
 from timetracer.engine.importing import when_imported
 from timetracer.engine.roles import CORES
 from timetracer.errors import ConfigError
@@ -206,15 +206,14 @@ def _plain_method(state: Installed, role: Role, real: Callable[..., Any]) -> Cal
 def _beginning(state: Installed, patch: Patch) -> Callable[[Call], tuple[Call, Any]]:
     plugin, role, prepare = state.plugin, patch.role, patch.prepare
     core = CORES[type(role)] if role is not None else None
-    doing = f"{plugin.name}: looking at a call"
+    looking, preparing = f"{plugin.name}: looking at a call", f"{plugin.name}: preparing a call"
 
     def begin(call: Call) -> tuple[Call, Any]:
         if not state.enabled:
             return call, None
         if prepare is not None:
-            with guard(f"{plugin.name}: preparing a call"):
-                call = prepare(call)
-        return call, None if core is None else attempt(doing, core, plugin, role, call)
+            call = attempt(preparing, prepare, call) or call
+        return call, None if core is None else attempt(looking, core, plugin, role, call)
 
     return begin
 
