@@ -65,7 +65,7 @@ class guard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if not is_ours(error):
+        if error is None or not is_ours(error):
             return False
         self.failed = error
         _say_failed(self.doing, error)
