@@ -69,28 +69,31 @@ def _recorded(config: object, count: int) -> object:
 
 
 def redaction(effort: Effort) -> Iterator[Figure]:
-    """Bodies of JSON, each another, as HTTP answers hold them: the redactor alone."""
+    """Bodies of JSON, each another, as HTTP answers hold them, without a secret and with one: the redactor alone."""
     from timetracer.cassette.bodies import packed
     from timetracer.cassette.model import Body, Cassette, Event, Result, Sent, Signature, Trace
     from timetracer.cassette.redaction import Redactor
 
     body = answer(10_000).partition(b"\r\n\r\n")[2]
 
-    def event(number: int) -> Event:
-        raw = body.replace(b"article", b"item %d" % number)
+    def event(number: int, secret: bytes) -> Event:
+        raw = body.replace(b"article", b"item %d" % number).replace(b'"id"', secret + b'"id"', 1)
         result = Result(status=200, body=Body(raw=[raw]))
         return Event(number, "http.client", Signature("httpx", "GET", "http://shop/articles"), Sent(), result)
 
-    def cassette() -> Cassette:
-        return packed(Cassette(trace=Trace(trace_id="0" * 32, root_id="0" * 16), events=[event(n) for n in range(20)]))
+    def cassette(secret: bytes) -> Cassette:
+        events = [event(number, secret) for number in range(20)]
+        return packed(Cassette(trace=Trace(trace_id="0" * 32, root_id="0" * 16), events=events))
 
-    redactor, size, seen = Redactor(), 20 * len(body) / 1000, []
-    for _ in range(5 if effort.rounds > 2 else 1):
-        fresh = cassette()
-        began = time.process_time()
-        redactor.redact(fresh, owned=True)
-        seen.append(time.process_time() - began)
-    yield Figure("redaction, a KB of JSON", min(seen) / size * 1e6, "us", 20)
+    redactor, size = Redactor(), 20 * len(body) / 1000
+    for name, secret in (("", b""), (" with a secret in it", b'"token": "c0ffee5a1d", ')):
+        seen = []
+        for _ in range(5 if effort.rounds > 2 else 1):
+            fresh = cassette(secret)
+            began = time.process_time()
+            redactor.redact(fresh, owned=True)
+            seen.append(time.process_time() - began)
+        yield Figure(f"redaction, a KB of JSON{name}", min(seen) / size * 1e6, "us", 20)
 
 
 def growth(effort: Effort) -> Iterator[Figure]:
