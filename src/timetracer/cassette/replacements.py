@@ -181,7 +181,7 @@ class Replacements:
         needles: dict[bytes, bytes] = {}
         bounded: dict[bytes, bytes] = {}
         for secret, made in self.made.items():
-            spellings = [write for write in _writers(secret) if write(secret) in texts]
+            spellings = [write for write in _writers(secret) if _occurs(write(secret), texts)]
             reach = _reach(secret, document) if spellings else None
             if reach is not None:
                 (needles if reach else bounded).update(self._spellings(secret, made, spellings, reach))
@@ -237,6 +237,11 @@ def _escaped(text: str) -> bytes:
     except UnicodeEncodeError:  # lone surrogates, as `format` writes them
         plain = json.dumps(text, ensure_ascii=False)[1:-1]
         return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", plain).encode()
+
+
+def _occurs(text: str, texts: str) -> bool:
+    """Whether a text stands among others: as it was or, in bodies that nobody had to look into, escaped."""
+    return text in texts or (not text.isalnum() and _escaped(text).decode("utf-8", "surrogatepass") in texts)
 
 
 def _json(text: str) -> str:

@@ -135,6 +135,16 @@ def test_a_secret_is_replaced_wherever_it_occurs() -> None:
     assert made.events[4].result.value["b"] == base64.b64encode(replacement.encode()).decode()
 
 
+@pytest.mark.parametrize("secret", ['S3cr"et\\Value 99', "line one\nline two, 99", "Tr0ub4dor&3/x+Zq", "pässword-ß-99"])
+def test_a_body_that_names_no_secret_is_rid_of_those_of_others(secret: str) -> None:
+    """What is secret in one place is replaced in bodies that nobody has to look into, escaped as it is there."""
+    bodies = [Body(raw=[json.dumps({"note": f"<{secret}>"}, ensure_ascii=ascii).encode()]) for ascii in (True, False)]
+    made = redacted(event(body=json_body({"password": secret})), *(event(body=body) for body in bodies))
+    document = dump(made).decode()
+    for spelled in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        assert spelled not in document
+
+
 def test_a_django_login_leaves_no_secret() -> None:
     """A login form, its cookies, its session and user rows hold no password, token or session key afterwards."""
     password, token = "correct-Horse7battery", "kS8fJ2mQ0wLxN4bV7cR1tY6uI3oP9aZe" * 2
