@@ -31,7 +31,6 @@ SERVERS = {
     "sync": GUNICORN,
     "waitress": [PYTHON, "-m", "waitress", "--listen", "127.0.0.1:{port}", "{app}:app"],
     "gevent": [*GUNICORN, "-k", "gevent"],
-    "eventlet": [*GUNICORN, "-k", "eventlet"],
 }  # fmt: skip
 BOUNDARY = "a-boundary-of-our-own"
 LARGE = bytes(range(256)) * 12_000
@@ -129,6 +128,8 @@ CELLS = [
     ("flask_wide", "gthread", "middleware+auto_setup+wsgi"),
     ("flask_wide", "sync", "launcher"),
     ("flask_wide", "waitress", "launcher"),
+    ("flask_wide", "gevent", "launcher"),
+    ("flask_wide", "gevent", "middleware"),
 ]
 
 

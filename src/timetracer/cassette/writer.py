@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import atexit
 import os
-import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
+
+from timetracer.cassette.real_threads import RealCondition, RealThread
 
 T = TypeVar("T")
 
@@ -58,14 +59,14 @@ class Writer(Generic[T]):
     def _reset(self) -> None:
         """Starts anew, also in a forked child: the items are the parent's to write, its lock may be held for ever."""
         # Reentrant: a finalizer or signal handler may put an item while this very thread is in `put`.
-        self._changed = threading.Condition(threading.RLock())
+        self._changed = RealCondition()
         self._items: deque[tuple[T, int]] = deque()
         self._bytes = 0
         self._queued = 0
         self._put = 0  # items taken since the start; `_done` of them are handled
         self._done = 0
         self._hurried = 0
-        self._thread: threading.Thread | None = None
+        self._thread: RealThread | None = None
 
     @property
     def held_bytes(self) -> int:
@@ -107,7 +108,7 @@ class Writer(Generic[T]):
                 before, self._queued = self._queued, self._queued + size + counted
                 self._put += 1
                 quarter = self._limit // 4
-                if not self._running():
+                if self._thread is None:
                     self._start()
                 elif len(self._items) == 1 or before < quarter <= self._queued:
                     self._changed.notify_all()
@@ -121,8 +122,8 @@ class Writer(Generic[T]):
             target = self._put
             if self._done >= target:
                 return True
-            here = self._thread is threading.current_thread()
-            if not here and (self._running() or self._start()):
+            here = self._thread is not None and self._thread.is_current()
+            if not here and (self._thread is not None or self._start()):
                 self._hurried += 1
                 self._changed.notify_all()
                 try:
@@ -144,20 +145,17 @@ class Writer(Generic[T]):
         with self._changed:
             self._changed.notify_all()
             thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and not thread.is_current():
             thread.join(None if timeout is None else max(0.0, timeout - (time.monotonic() - started)))
         atexit.unregister(self.flush)
         return finished
-
-    def _running(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
 
     def _start(self) -> bool:
         if not self._at_exit:
             # Flushed, not closed: whoever owns it may still put what ends with the process.
             atexit.register(self.flush, EXIT_SECONDS)
             self._at_exit = True
-        self._thread = threading.Thread(target=self._run, name="timetracer-writer", daemon=True)
+        self._thread = RealThread(self._run, "timetracer-writer")
         try:
             self._thread.start()
         except RuntimeError:  # the interpreter is ending: the items wait for `flush` or `close`

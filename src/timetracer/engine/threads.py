@@ -10,6 +10,7 @@ import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any
 
 from opentelemetry import context
@@ -18,8 +19,8 @@ from timetracer.engine.guard import attempt
 from timetracer.engine.sessions import SESSION_KEY, SILENT_KEY
 
 _undo: list[Callable[[], None]] = []
-_submitting = threading.local()
-"""Whether this thread hands a task to a pool: a thread that the pool starts for it outlives the session."""
+_submitting = ContextVar("timetracer-submitting", default=False)
+"""Whether this thread (or greenlet) hands a task to a pool: a thread that the pool starts outlives the session."""
 
 
 def _carried() -> Any:
@@ -57,8 +58,7 @@ def install() -> None:
 
     @functools.wraps(real_start)
     def start(self: threading.Thread) -> None:
-        submitting = getattr(_submitting, "now", False)
-        carrying = None if submitting else attempt("carrying a session into a thread", _carrying, self.run)
+        carrying = None if _submitting.get() else attempt("carrying a session into a thread", _carrying, self.run)
         if carrying is not None:
             self.run = carrying  # type: ignore[method-assign]
         real_start(self)
@@ -66,11 +66,11 @@ def install() -> None:
     @functools.wraps(real_submit)
     def submit(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         carrying = attempt("carrying a session into a thread", _carrying, fn)
-        _submitting.now = True
+        token = _submitting.set(True)
         try:
             future: Future[Any] = real_submit(self, fn if carrying is None else carrying, *args, **kwargs)
         finally:
-            _submitting.now = False
+            _submitting.reset(token)
         return future
 
     threading.Thread.start = start  # type: ignore[method-assign]
