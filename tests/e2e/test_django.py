@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.e2e.serving import BIN, LAUNCHER
 from tests.e2e.shopping import GUNICORN, RUNSERVER, UVICORN, Shop, questions
 
 # A connection is readied in one request (its time zone is not Django's) and used in others: which ones, chance decides.
@@ -32,5 +33,31 @@ def test_fifty_requests_replay_byte_for_byte_with_nothing_running(
         assert answer.status == expected_status, f"{question.path}: {answer}"
     expected = sorted([a.path for a in asked] + [f"/orders/{n + 11}/" for n in range(5)])
     assert shop.targets() == expected, shop.log("record")
+    shop.take_all_away()
+    shop.replays_alike(command, asked, live, **more)
+
+
+GREENLETS = [
+    str(BIN / "gunicorn"), "shop.wsgi:application", "--bind", "127.0.0.1:{port}", "--workers", "2", "-k", "gevent",
+]  # fmt: skip
+# The launcher imports Django ahead of the worker, and Django's connections are then shared by greenlets, also without
+# timetracer: https://opentelemetry.io/docs/zero-code/python/troubleshooting/
+PATCHED_FIRST = {"OTEL_PYTHON_AUTO_INSTRUMENTATION_EXPERIMENTAL_GEVENT_PATCH": "patch_all"}
+
+
+@pytest.mark.parametrize(
+    ("command", "more"),
+    [
+        pytest.param([*LAUNCHER, *GREENLETS], PATCHED_FIRST, id="launcher"),
+        pytest.param(GREENLETS, {}, id="variables"),
+    ],
+)
+def test_greenlets_have_a_session_each(command: list[str], more: dict[str, str], shop: Shop) -> None:
+    """Eight requests at a time in the greenlets of gevent's workers: recorded apart, and replayed byte for byte."""
+    asked = [each for each in questions() if "/gather/" not in each.path]  # one asyncio loop a thread, says asgiref
+    live = shop.run("record", command, asked, **more)
+    assert {answer.status for answer in live} == {200, 201, 500}, shop.log("record")
+    assert [a.path for a, b in zip(asked, live, strict=True) if b.status == 500] == [f"/fail/?n={n}" for n in range(5)]
+    assert shop.targets() == sorted([a.path for a in asked] + [f"/orders/{n + 11}/" for n in range(5)])
     shop.take_all_away()
     shop.replays_alike(command, asked, live, **more)

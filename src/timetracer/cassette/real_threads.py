@@ -33,8 +33,8 @@ _RLock = _real("RLock")
 class RealCondition:
     """A `threading.Condition` with a reentrant lock, of what the system has.
 
-    Upstream: `Condition` (https://github.com/python/cpython/blob/3.13/Lib/threading.py), which looks up what its waiters
-    wait on anew for each of them, and takes its lock apart by the same two methods.
+    Upstream: `Condition` (https://github.com/python/cpython/blob/3.13/Lib/threading.py), which looks up anew what each
+    waiter waits on, and takes its lock apart by the same two methods.
     """
 
     __slots__ = ("_lock", "_waiters")
@@ -55,7 +55,7 @@ class RealCondition:
         waiter.acquire()
         self._waiters.append(waiter)
         state = self._lock._release_save()
-        notified = False
+        notified: bool = False
         try:
             notified = waiter.acquire(True, -1 if timeout is None else max(0.0, timeout))
             return notified
@@ -109,7 +109,7 @@ class RealThread:
 
     def is_current(self) -> bool:
         """Whether the running code is in it."""
-        return self._ident == _get_ident()
+        return self._ident is not None and self._ident == int(_get_ident())
 
     def join(self, timeout: float | None) -> None:
         """Waits for its end, `timeout` seconds at most."""
