@@ -258,7 +258,8 @@ class Patch(msgspec.Struct, frozen=True):
         target: `module:Class.function` or `module:function`, as it is called upstream. In another package than the
             library's own it is wrapped once that package is imported.
         role: what the function does; None if it is wrapped for `prepare` alone.
-        prepare: rewrites the arguments of every call, whoever answers it (a connection class, a middleware).
+        prepare: rewrites the arguments of every call, whoever answers it (a connection class, a middleware). Not of
+            those that are silent beneath another plugin's.
         since: absent before this version of the library. Any other absence is a fault that `timetracer doctor` shows.
     """
 

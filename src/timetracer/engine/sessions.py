@@ -128,6 +128,12 @@ class Sessions:
             return None
         return session.side(plugin)  # type: ignore[no-any-return]
 
+    @staticmethod
+    def silences(name: str) -> bool:
+        """Whether a call of an owner of the plugin called `name` is under way."""
+        silent: Any = context.get_current().get(SILENT_KEY)
+        return silent is not None and name in silent
+
     def _search(self) -> Session | None:
         span = trace.get_current_span().get_span_context()
         if span.is_valid:
