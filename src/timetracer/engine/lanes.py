@@ -51,6 +51,9 @@ def install(loop_class: type, session_here: Callable[[], Any]) -> None:
     @functools.wraps(real)
     def create_task(self: Any, *args: Any, **kwargs: Any) -> Any:
         task = real(self, *args, **kwargs)
+        made_at = getattr(task, "_source_traceback", None)  # in debug mode, where it ends in this very line
+        if made_at:  # https://github.com/python/cpython/blob/3.13/Lib/asyncio/base_events.py (create_task) does so, too
+            del made_at[-1]
         attempt("ranking a task", _rank, task, session_here)
         return task
 

@@ -61,3 +61,14 @@ def test_tasks_have_the_same_lane_in_every_run(ranking: Ranking) -> None:
 def test_plain_code_has_no_lane(ranking: Ranking) -> None:
     """Outside any event loop there is no lane."""
     assert lanes.current_lane() == ""
+
+
+def test_a_task_says_where_the_app_made_it(ranking: Ranking) -> None:
+    """asyncio's debug mode names the line that made a task, not ours."""
+
+    async def main() -> str:
+        task = asyncio.get_running_loop().create_task(asyncio.sleep(0))
+        await task
+        return repr(task)
+
+    assert f"created at {__file__}:" in asyncio.run(main(), debug=True)
