@@ -16,9 +16,9 @@ from typing import Any
 from opentelemetry import context
 
 from timetracer.engine.guard import attempt
-from timetracer.engine.sessions import SESSION_KEY, SILENT_KEY, silenced
+from timetracer.engine.sessions import SESSION_KEY, SESSIONS, SILENT_KEY, silenced
 
-_OWN_SOURCE = ("opentelemetry.", "timetracer.", "tempfile", "asyncio.", "ssl", "urllib3.util.retry")
+_OWN_SOURCE = ("opentelemetry.", "timetracer.", "tempfile", "asyncio.", "multiprocessing.", "ssl", "urllib3.util.retry")
 _real_urandom = os.urandom
 
 
@@ -33,8 +33,10 @@ if hasattr(os, "register_at_fork"):
 
 def _session(depth: int) -> tuple[Any, str]:
     here = context.get_current()
-    session: Any = here.get(SESSION_KEY)
-    if session is None or SILENT_KEY in here:
+    if SILENT_KEY in here:
+        return None, ""
+    session: Any = here.get(SESSION_KEY) or SESSIONS.drawing()
+    if session is None:
         return None, ""
     asker = sys._getframe(depth).f_globals.get("__name__", "")
     return (None, "") if asker.startswith(_OWN_SOURCE) else (session, asker)

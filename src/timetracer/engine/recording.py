@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +29,8 @@ BODY_WAIT_SECONDS = 30.0
 """A cassette waits so long for bodies that the app neither reads to the end nor closes."""
 FULL = 1000
 """The process's own session makes room for the next one at so many events."""
+DRAWN_BYTES = 16 * 1024 * 1024
+"""So much of what the app draws is kept: a simulation may draw for hours."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +93,7 @@ class Recording:
         self.takes: list[Take] = []
         self.shared: dict[int, Take] = {}
         self.draws: dict[tuple[str, str], list[Any]] = {}
+        self._drawn_bytes = 0
         self.finished_spans: list[model.Span] = []
         self.failed = False
         self.closed = False
@@ -211,7 +215,13 @@ class Recording:
 
     def draw(self, source: str, drawn: Any) -> Any:
         """Notes what the app drew from a source of entropy, and returns it."""
-        if not self.closed:
+        if self.closed:
+            return drawn
+        size = sys.getsizeof(drawn)
+        if self._drawn_bytes + size > DRAWN_BYTES:
+            say_once("draws", "more random values were drawn than a cassette keeps; a replay draws the others anew")
+        else:
+            self._drawn_bytes += size
             self.draws.setdefault((current_lane(), source), []).append(drawn)
         return drawn
 
@@ -304,4 +314,4 @@ class Recording:
 
     def size(self) -> int:
         """Returns about how many bytes this session holds besides those."""
-        return 1024 + 1024 * len(self.takes) + 2048 * len(self.finished_spans)
+        return 1024 + 1024 * len(self.takes) + 2048 * len(self.finished_spans) + self._drawn_bytes

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from timetracer.cassette.model import Body, Cassette, Event
+from timetracer.cassette.model import Body, Cassette, Draw, Event
 from timetracer.engine.cards import Card, Choice
 from timetracer.engine.guard import say_once
 from timetracer.engine.matching import Index, masked
@@ -182,10 +182,18 @@ def joined(cards: list[Card], ignore: frozenset[str] = frozenset()) -> Card | No
         trace=cards[0].cassette.trace,
         events=[msgspec.structs.replace(event, eid=number) for number, event in enumerate(events)],
         shared={f"{n}-{key}": event for n, each in enumerate(cards) for key, event in each.cassette.shared.items()},
-        draws=[draw for each in cards for draw in each.cassette.draws],
+        draws=_drawn(cards),
         replacements=sorted({text for each in cards for text in each.cassette.replacements}),
     )
     return card(f"{cards[0].name} and {len(cards) - 1} more", whole, cards[0].raw, ignore)
+
+
+def _drawn(cards: list[Card]) -> list[Draw]:
+    """Returns what was drawn, source by source; one process may have several cassettes, one after the other."""
+    found: dict[tuple[str, str], Draw] = {}
+    for draw in (draw for each in cards for draw in each.cassette.draws):
+        found.setdefault((draw.lane, draw.source), Draw(draw.lane, draw.source)).values.extend(draw.values)
+    return list(found.values())
 
 
 def name_of(path: Path) -> str:

@@ -83,10 +83,13 @@ class Sessions:
         orphan: returns the session that an orphan (a call whose context was lost) joins, or None.
         at_end: called when an application has ended in order.
         host: the session of a script, if there is one: what comes in while it runs does not join it.
+        scripted: whether this process runs a script: then what it draws outside of any call belongs to its own session.
+            A server's workers share no order in which they draw, and draw for as long as they live.
     """
 
     def __init__(self) -> None:
         self.host: Session | None = None
+        self.scripted = False
         self.admission: Admission | None = None
         self.process: Session | None = None
         self.orphan: Callable[[], Session | None] = lambda: None
@@ -141,6 +144,11 @@ class Sessions:
             if found is not None:
                 return found
         return self.orphan() or self.process
+
+    def drawing(self) -> Session | None:
+        """Returns the session of what code draws that has none in its context: the one that its calls belong to."""
+        found = self._search() if self.searching else None
+        return found if self.scripted or found is not self.process else None
 
     def rankable(self) -> Session | None:
         """Returns the session in whose lanes a task created here counts; None beneath a captured call."""

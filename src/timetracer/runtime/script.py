@@ -59,6 +59,7 @@ def begin() -> None:
     """Opens the script's session, where `timetracer run` asked for it or its cassette is replayed, until the end."""
     marked = config.taken(config.SCRIPT_MARK) is not None
     name = script_name(sys.orig_argv)
+    SESSIONS.scripted = name is not None
     if name is None or SESSIONS.admission is None or not (marked or _replayed(name)):
         return
     with guard("opening a script's session"):

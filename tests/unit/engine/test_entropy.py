@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from timetracer.engine import entropy
-from timetracer.engine.sessions import current
+from timetracer.engine.sessions import SESSIONS, current
 
 
 class Noting:
@@ -74,6 +74,21 @@ def test_nothing_is_noted_outside_a_session() -> None:
     with ThreadPoolExecutor(1) as pool, current(session):
         pool.submit(everything).result()  # a thread without context
     assert session.noted == []
+
+
+def test_draws_go_where_the_calls_of_their_code_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code without a context draws in the session that adopts it, or in a script's own; never in a server's own."""
+    adopting, own = Noting(), Noting()
+    monkeypatch.setattr(SESSIONS, "searching", True)
+    monkeypatch.setattr(SESSIONS, "process", own)
+    uuid.uuid4()
+    assert own.noted == []
+    monkeypatch.setattr(SESSIONS, "scripted", True)
+    uuid.uuid4()
+    monkeypatch.setattr(SESSIONS, "orphan", lambda: adopting)
+    uuid.uuid4()
+    drawn = ["os.urandom(16) by uuid"]
+    assert [source for source, _ in own.noted] == drawn == [source for source, _ in adopting.noted]
 
 
 def test_otel_draws_its_ids_for_itself() -> None:

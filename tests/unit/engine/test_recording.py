@@ -148,3 +148,15 @@ class _NoSpan:
         from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
         return INVALID_SPAN_CONTEXT
+
+
+def test_draws_are_kept_within_bounds(done: list[Recording], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulation that draws for hours fills no memory: what comes above the bound is not kept."""
+    monkeypatch.setattr(recording, "DRAWN_BYTES", 1000)
+    session = Recording(terms(done))
+    before = session.size()
+    assert [session.draw("random by app", n / 7) for n in range(500)] == [n / 7 for n in range(500)]
+    kept = session.draws["", "random by app"]
+    assert kept == [n / 7 for n in range(len(kept))]
+    assert 10 < len(kept) < 100
+    assert 0 < session.size() - before <= 1000

@@ -89,8 +89,11 @@ def test_what_several_processes_recorded_is_one_deck() -> None:
     """Process cassettes are put together, oldest first, numbered anew."""
     early = cassette(event(0, "/a"), trace=Trace(trace_id="", root_id="", start="2026-01-01T00:00:00+00:00"))
     late = cassette(event(0, "/b"), trace=Trace(trace_id="", root_id="", start="2026-01-02T00:00:00+00:00"))
+    for made, name in ((early, "early"), (late, "late")):
+        made.draws = [Draw(lane="", source="random", values=[name])]
     whole = joined([deal("late", late), deal("early", early)])
     assert whole is not None
+    assert whole.cassette.draws == [Draw(lane="", source="random", values=["early", "late"])]
     assert [(e.eid, e.signature.url) for e in whole.cassette.events] == [(0, "/a"), (1, "/b")]
     assert joined([]) is None
 

@@ -25,4 +25,4 @@ class Command(BaseCommand):
             transaction.on_commit(lambda: cache.set("restocked", str(made.reference)))
         said = httpx.get(f"{settings.UPSTREAM}/counter", timeout=10).text
         notes = list(made.notes.values_list("text", flat=True))
-        self.stdout.write(f"{made.name} {made.price} {said} {notes} {len(cache.get('restocked'))}")
+        self.stdout.write(f"{made.name} {made.price} {said} {notes} {cache.get('restocked')} {made.reference}")
