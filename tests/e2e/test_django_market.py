@@ -69,7 +69,7 @@ def test_what_is_posted_is_recorded_whole(tmp_path: Path, upstream: Upstream, re
 def test_a_management_command_records_and_replays(
     tmp_path: Path, upstream: Upstream, redis_server: RedisServer, postgres_server: PostgresServer
 ) -> None:
-    """`manage.py restock` with the ORM, a hook at commit, a signal, the cache, a UUID and a call: the same words, offline."""
+    """`manage.py restock` with the ORM, a hook, a signal, the cache, a UUID and a call: the same words, offline."""
     with market(tmp_path, BIN, upstream, redis_server, postgres_server) as there:
         ours = {"TIMETRACER_CASSETTE_DIR": str(there.cassettes), "TIMETRACER_SECRETS": "keep"}
         live = there.manage("restock", "lamp", launched=True, TIMETRACER_MODE="record", **ours)
