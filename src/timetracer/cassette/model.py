@@ -138,8 +138,8 @@ class Inbound(msgspec.Struct, omit_defaults=True):
     incomplete: str | None = None
 
 
-class Span(msgspec.Struct, omit_defaults=True, gc=False):
-    """One finished span. Nothing in it refers back to it."""
+class Span(msgspec.Struct, omit_defaults=True):
+    """One finished span."""
 
     span_id: str
     name: str

@@ -94,7 +94,7 @@ class Recording:
         self.shared: dict[int, Take] = {}
         self.draws: dict[tuple[str, str], list[Any]] = {}
         self._drawn_bytes = 0
-        self.finished_spans: list[model.Span] = []
+        self.finished_spans: list[Any] = []
         self.failed = False
         self.closed = False
         self.discarded = False
@@ -244,8 +244,7 @@ class Recording:
 
     def span_ended(self, span: Any) -> None:
         """Takes a finished span; a local root lets go of the session."""
-        # As data, now: kept until it is written, an SDK span is 12 objects for the collector to look at, over and over.
-        self.finished_spans.append(describe_span(span, self.epoch))
+        self.finished_spans.append(span)
         if self._turn_over is not None:
             self.terms.spans.pop(span.context.span_id, None)
             if len(self.finished_spans) >= FULL:
@@ -286,7 +285,7 @@ class Recording:
                 model.Draw(lane=lane, source=source, values=[values.encode(v) for v in drawn])
                 for (lane, source), drawn in list(self.draws.items())
             ],
-            spans=self.finished_spans,
+            spans=[describe_span(span, self.epoch) for span in self.finished_spans],
         )
 
     def _trace(self) -> model.Trace:
