@@ -9,7 +9,7 @@ from typing import Any
 from timetracer.cassette.credential_headers import opaque
 from timetracer.cassette.encoded_parts import content
 from timetracer.cassette.replacements import Replacements
-from timetracer.cassette.secrets_rules import SECRET
+from timetracer.cassette.secrets_rules import BUNDLE, SECRET
 
 _SEPARATOR = re.compile(r"([:/|])")
 _DJANGO_SESSION = re.compile(r"(?<=django\.contrib\.sessions\.)(?:cached_db|cache)([a-z0-9]{16,})")
@@ -39,7 +39,7 @@ class Keys:
 def keeps_a_secret(key: str, names: Mapping[str, int]) -> bool:
     """Tells whether what is kept under this key is a secret (`user:7:otp`, `otp:7`), a session's content aside."""
     parts = _SEPARATOR.split(key)[-3::2]
-    return any(names[part] == SECRET and "session" not in part.lower() for part in parts) and " " not in key
+    return any(names[part] in (SECRET, BUNDLE) and "session" not in part.lower() for part in parts) and " " not in key
 
 
 def without_secrets(key: str, kind: Callable[[str], int], found: Replacements) -> str:

@@ -14,14 +14,27 @@ from timetracer.cassette import blobs, bodies
 from timetracer.cassette.credential_headers import cookies, credentials
 from timetracer.cassette.encoded_parts import columns_of, content, decode_base64, inflate, plain
 from timetracer.cassette.model import Body, Cassette, Event, Pairs, Result, Sent
-from timetracer.cassette.redis_keys import Keys, asked
+from timetracer.cassette.redis_commands import Commands
+from timetracer.cassette.redis_keys import Keys
 from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.running_texts import RunningTexts
 from timetracer.cassette.secrets_rules import BUNDLE, COOKIE, CREDENTIALS, PLAIN, SECRET, SHAPED, Names, shaped
-from timetracer.cassette.sql_names import names_of_parameters
+from timetracer.cassette.sql_names import aliases
+from timetracer.cassette.sql_secrets import Statements
 
 _BLOB, _PARAMETERS, _ROWS, _MAP, _SEALED = range(10, 15)
-_SPECIAL: Final = {"$base64": _BLOB, "params": _PARAMETERS, "rows": _ROWS, "$map": _MAP, "$sealed": _SEALED}
+_STATEMENT, _VALUE, _GRANT = range(SHAPED + 1, SHAPED + 4)
+_SPECIAL: Final = {
+    "$base64": _BLOB,
+    "params": _PARAMETERS,
+    "rows": _ROWS,
+    "$map": _MAP,
+    "$sealed": _SEALED,
+    **dict.fromkeys(("sql", "db.statement", "db.query.text"), _STATEMENT),
+    **dict.fromkeys(("value", "Value"), _VALUE),  # a name may stand beside it
+    "grant_type": _GRANT,  # a code beside it is one of OAuth's
+}
+_NAMING = ("name", "Name", "key", "Key")
 _FIXED = frozenset(  # tags whose content has to stay what it is
     ("$date", "$datetime", "$time", "$timedelta", "$timezone", "$repr", "$text", "$sealed", "$float")
 )
@@ -51,12 +64,14 @@ class Positions:
         self._texts = RunningTexts()
         self._strings: set[str] = set()  # long enough to be a secret by shape
         self._quiet: set[str] = set()  # those of JSON data that name no secret: most come again and again
-        self._keys = Keys(self._kind, names, found)
+        self._commands = Commands(self._kind, Keys(self._kind, names, found), self._secret, self._rows)
+        self._statements = Statements(names, self._kind, found, self._item)
         self._headers_seen: dict[str, str] = {}  # cookies and credentials: most calls repeat them
         self._unread: set[str] = set()  # bodies that nobody had to look into
         self._edited: list[bodies.Edited] = []  # those of JSON that were looked into
         self._blobs: list[tuple[Any, Any, bytes, bytes, Callable[[bytes], bytes]]] = []
         self._coded_json: dict[str, bytes] = {}
+        self._aliases: dict[str, int] = {}  # of the statement at hand
         names.update(_SPECIAL)
         names.uncached.clear()
 
@@ -113,11 +128,12 @@ class Positions:
 
     def _event(self, event: Event) -> None:
         signature, result = event.signature, event.result
+        self._aliases = self._secret_aliases(signature.fields.get("sql"))
         self._text(signature, "url", signature.url)
         self._node(signature.fields)
         self._sent(event.request)
         if event.type.startswith("cache"):
-            self._command(event)
+            self._commands.command(event)
         self._result(result)
 
     def _sent(self, sent: Sent) -> None:
@@ -224,16 +240,27 @@ class Positions:
         if kind == _BLOB and isinstance(value, str):
             self._blob(node, key, value)
         elif kind == _PARAMETERS and isinstance(node.get("sql"), str):
-            self._parameters(node["sql"], content(value))
+            self._statements.parameters(node["sql"], content(value))
         elif kind == _ROWS and "columns" in node:
             self._rows(content(value), columns_of(node))
         elif kind == _MAP and isinstance(value, list):
             self._pairs(value)
+        elif kind == _STATEMENT and isinstance(value, str):
+            node[key] = value = self._statements.without_literals(value)
+            self._text(node, key, value)
+        elif kind == _VALUE and (told := self._kind_beside(node)) != PLAIN:
+            node[key] = self._secret(value, told)
+        elif kind == _GRANT and isinstance(code := node.get("code"), str):
+            node["code"] = self._found.put(code)
         elif kind == SHAPED:
             self._strings.add(key)
             self._item(node, key, value, PLAIN)
         elif kind != _SEALED:
             self._text(node, key, value) if isinstance(value, str) else self._node(value)
+
+    def _kind_beside(self, node: dict[str, Any]) -> int:
+        """Returns what the name in `{"name": ..., "value": ...}` says of the value."""
+        return next((self._kind(name) for key in _NAMING if isinstance(name := node.get(key), str)), PLAIN)
 
     def _kind(self, name: str) -> int:
         kind = self._names[name]
@@ -291,24 +318,14 @@ class Positions:
         self._node(value)
         return value
 
-    # ------------------------------------------------------------------------------------------- SQL and redis
-
-    def _parameters(self, sql: str, values: Any) -> None:
-        names = names_of_parameters(sql)
-        if isinstance(values, dict):
-            for key, value in values.items():
-                kind = self._kind(key) or self._kind(names.get(key, ""))
-                self._item(values, key, value, kind)
-        elif isinstance(values, list):
-            for index, value in enumerate(values):
-                inner = content(value)
-                if isinstance(inner, list) or (isinstance(inner, dict) and "$" not in next(iter(inner), "$")):
-                    self._parameters(sql, inner)
-                else:
-                    self._item(values, index, value, self._names[names.get(str(index), "")])
+    def _secret_aliases(self, sql: Any) -> dict[str, int]:
+        """Returns what a statement calls its secret columns in the rows that it gives."""
+        if not isinstance(sql, str) or not self._statements.hints_at_secrets(sql):
+            return {}
+        return {alias: kind for alias, name in aliases(sql).items() if (kind := self._kind(name)) != PLAIN}
 
     def _rows(self, rows: Any, columns: list[str]) -> None:
-        kinds = [(index, kind) for index, name in enumerate(columns) if (kind := self._kind(name))]
+        kinds = [(i, kind) for i, name in enumerate(columns) if (kind := self._aliases.get(name) or self._kind(name))]
         for row in rows if kinds and isinstance(rows, list) else ():
             cells = content(row)
             if isinstance(cells, list):
@@ -324,53 +341,6 @@ class Positions:
             self._text(box, key, value)
         else:
             self._node(value)
-
-    def _command(self, event: Event) -> None:
-        """Redis: keys that hold a session's id, fields and values that go by a secret name, AUTH."""
-        method = event.signature.method.upper()
-        for values in event.signature.fields.values():
-            arguments = content(values)
-            if isinstance(arguments, list):
-                self._arguments(arguments, method)
-        event.signature.url = self._keys.without_secrets(event.signature.url)
-        result = event.result
-        replies = [result.value, *(result.replies or ())]
-        if method in ("GET", "GETDEL", "GETEX", "GETSET") and self._keys.keep_a_secret(event.signature.url):
-            result.value = self._secret(result.value, SECRET)
-            result.replies = self._secret(result.replies, SECRET)
-        elif method == "HGETALL":  # a flat list in the second version of the protocol
-            for reply in replies:
-                if isinstance(items := content(reply), list):
-                    self._arguments(items, method)
-        elif method in ("HGET", "HMGET"):
-            fields = [plain(x) or "" for x in asked(event.signature.fields) if not isinstance(x, list)][
-                -1 if method == "HGET" else 2 :
-            ]
-            if method == "HGET" and any(self._kind(name) == SECRET for name in fields):
-                result.value = self._secret(result.value, SECRET)
-                result.replies = self._secret(result.replies, SECRET)
-            for reply in replies if method == "HMGET" else ():
-                self._rows([reply], fields)
-
-    def _arguments(self, arguments: list[Any], method: str) -> None:
-        for index, argument in enumerate(arguments):
-            inner = content(argument)
-            if isinstance(inner, list):
-                self._arguments(inner, str(plain(inner[0])).upper() if inner else "")
-                continue
-            text = plain(argument)
-            if text is None:
-                continue
-            if method in ("AUTH", "HELLO") and index == len(arguments) - 1:
-                arguments[index] = self._secret(argument, SECRET)
-            elif index + 1 < len(arguments) and (self._names[text] == SECRET or self._keys.keep_a_secret(text)):
-                if len(arguments) > 2 or method not in ("GET", "EXPIRE", "TTL"):
-                    at = -1 if method in ("SETEX", "PSETEX") and len(arguments) - index == 3 else index + 1
-                    arguments[at] = self._secret(arguments[at], SECRET)
-            elif isinstance(argument, str):
-                arguments[index] = self._keys.without_secrets(text)
-            else:
-                argument[next(iter(argument))] = self._keys.without_secrets(text)
 
     def _text(self, box: Any, key: Any, text: str | None) -> None:
         if not text:
