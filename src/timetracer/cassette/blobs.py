@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from timetracer.cassette.replacements import Replacements
-from timetracer.cassette.secrets_rules import PLAIN, Names, named, shaped
+from timetracer.cassette.secrets_rules import OPAQUE, PLAIN, Names, shaped
+from timetracer.cassette.text_secrets import named
 
 _SLICE = 1 << 18  # looked at together, so that a large body is never held a second time
 _OVERLAP = 1 << 12
 _PRINTABLE = re.compile(rb"[^\x00-\x1f\x7f]{4,}")
 MARKS = re.compile(  # one is in whatever is secret by its shape, card numbers aside
-    rb"eyJ|W3si|-----BEGIN|gh[pousr]_|github_pat|npm_|_live_|_test_|whsec_|A[KS]IA|AIza|xox|xapp|glpat|sk-|SG\.|pypi"
+    rb"eyJ|W3si|ya29|hf_|shp|-----BEGIN|gh[pousr]_|github_pat|npm_|_live_|_test_|whsec_|A[KS]IA|AIza|xox|xapp|glpat|sk-|SG\.|pypi"
 )
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
 
@@ -66,7 +67,7 @@ def _pickled(data: bytes, names: Names) -> Iterator[tuple[int, int]]:
             raw = argument.encode("utf-8", "surrogatepass") if isinstance(argument, str) else argument
             if secret and (start := data.find(raw, at)) >= 0:
                 yield start, start + len(raw)
-            secret = isinstance(argument, str) and not secret and names[argument] != PLAIN
+            secret = isinstance(argument, str) and not secret and PLAIN < names[argument] < OPAQUE
     except (ValueError, LookupError, ArithmeticError, TypeError):  # no pickle after all, or a broken one
         return
 

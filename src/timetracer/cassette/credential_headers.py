@@ -13,7 +13,8 @@ _ATTRIBUTES = frozenset(
     ("path", "domain", "expires", "max-age", "samesite", "secure", "httponly", "version", "priority")
 )
 _SCHEME = re.compile(r"([A-Za-z][\w\-]*) +(.+)", re.DOTALL)
-_SIGNED = re.compile(r"\b(?:response|[Ss]ignature)=\"?([^\",\s]+)")
+_SIGNED = re.compile(r"\b(?:\w*_)?(?:response|[Ss]ignature|mac|token)=\"?([^\",\s]+)")
+_RUN = re.compile(r"[\w+/\-.~%]+={0,2}(?![\w=])")
 
 
 def cookies(header: str, secret: Callable[[str], bool], found: Replacements) -> str:
@@ -42,11 +43,18 @@ def credentials(header: str, found: Replacements) -> str:
     scheme, rest = match.groups()
     if scheme.lower() == "basic" and b":" in (data := decode_base64(rest.strip()) or b""):
         user, _, password = data.decode("latin-1").partition(":")
+        if opaque(user) and "@" not in user:  # a token: the password is none, or says so (`x-oauth-basic`)
+            user = found.put(user)
         made = f"{user}:{found.put(password)}"
         return f"{scheme} {found.form(rest, base64.b64encode(made.encode('latin-1', 'replace')).decode())}"
     if "=" in rest.rstrip("="):  # parameters: Digest, AWS4-HMAC-SHA256
         return header.replace(rest, _SIGNED.sub(lambda part: part[0].replace(part[1], found.put(part[1])), rest))
     return f"{scheme} {found.put(rest)}"
+
+
+def opaque_parts(text: str, found: Replacements) -> str:
+    """Returns a text with what is made for machines replaced: of `sha256=<hex>` and `t=1,v1=<hex>` the digests."""
+    return _RUN.sub(lambda run: found.put_encoded(run[0]) if opaque(run[0]) else run[0], text)
 
 
 def opaque(text: str) -> bool:

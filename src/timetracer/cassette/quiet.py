@@ -24,18 +24,22 @@ _LONG = b"a" * 10
 # Both of these search for a character that few texts have, then for what stands around it: at half the cost of a search
 # for each word.
 _SHAPED = re.compile(
-    rb"J(?<=eyJ)|3(?<=W3)si|_(?:(?<=gh[pousr]_)|(?<=npm_)|(?<=_live_)|(?<=_test_)|(?<=whsec_)|(?<=pat_))|A(?<=[KS]IA)"
-    rb"|z(?<=AIz)|x(?:ox|app-)|-(?:(?<=-----)BEGIN|(?<=sk-)|(?<=glpat-)|(?<=pypi-))|G(?<=SG)\."
+    rb"J(?<=eyJ)|3(?<=W3)si|_(?:(?<=gh[pousr]_)|(?<=npm_)|(?<=_live_)|(?<=_test_)|(?<=whsec_)|(?<=pat_)|(?<=hf_)|(?<=shp.._))"
+    rb"|A(?:(?<=[KS]IA)|(?<=gA)[SNJW])|4(?<=H4)sI|y(?=a29)|z(?<=AIz)|x(?:ox|app-)|-(?:(?<=-----)BEGIN|(?<=sk-)|(?<=glpat-)|(?<=pypi-))|G(?<=SG)\."
 )
 """Matches in whatever is secret by its shape, card numbers aside, or is JSON in base64."""
 _NAMING = (
-    rb"k(?:ey|(?<=cook)ie|(?<=tok)en|(?<=websock)et)|h(?<=auth)|w(?:(?<=pw)d|(?<=jw)t)|v(?<=cv)[vc]|g(?<=sig)nat"
-    rb"|c(?:(?<=sec)(?:ur|ret)|ode|ard|redential|(?<=csc))|p(?:ass|in\"|an\"|innumber|(?<=otp))|f(?<=srf)|s(?:essi|id\"|sn)"
+    rb"k(?:ey|(?<=cook)ie|(?<=tok)en|(?<=websock)et)|h(?<=auth)|w(?:(?<=pw)d|(?<=jw)t)|v(?:(?<=cv)[vc]|(?<=activ)at|(?<=inv)it)"
+    rb"|g(?:(?<=sig)(?:nat|[\"=])|(?<=mag)ic)|c(?:(?<=sec)(?:ur|ret)|ode|ard|redential|(?<=csc)|(?<=hmac)|(?<=rec)over)"
+    rb"|p(?:ass|in\"|an\"|innumber|(?<=otp))|f(?:(?<=srf)|(?<=conf)irm|(?<=verif))"
+    rb"|s(?:essi|id\"|sn|aml|(?<=ass)ert|(?<=res)et|(?<=uns)ubscribe|(?<=hooks)[\"/])"
 )
-"""Matches in every name that is secret whatever the settings."""
+"""Matches in every name that is secret whatever the settings, and in what paths say before a token."""
 _USERINFO = re.compile(rb":(?:\\?/){2}[^/\s]*@")
-_TELLING = re.compile(rb"[=@]|: |:'|</")  # as `secret_positions` has it; no quote is in the strings judged here
+_TELLING = re.compile(rb"[=@]|: |:'|</|--|',|&#|quot;|/[^\s/]{16}")  # as `secret_positions` has it; no quote is in the strings judged here
 _TAG = re.compile(rb'"\$\w+"\s*:')  # what typed values are written with: it may hold anything
+_NAMED_BESIDE = (b'"params"', b'"rows"', b'"sql"', b'"db.')
+"""What these hold is named by SQL and by columns beside them."""
 _SYNTAX = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -62,7 +66,7 @@ class Quiet:
 
     def _names_none(self, data: bytes, folded: bytes) -> bool:
         """Whether words of secret names stand in JSON only where they name nothing: in running text, in other names."""
-        done = 0
+        done, beside = 0, b'alue"' in data or b"grant_type" in data  # what may be named by a string beside it
         for found in self._naming.finditer(folded):
             at = found.start()
             if at < done:
@@ -75,7 +79,9 @@ class Quiet:
             named = (
                 key or data[max(0, start - 20) : start - 1].rstrip()[-1:] == b"["
             )  # a list's first may name the next
-            if (named and self._names[string.decode()] != PLAIN) or (not key and _TELLING.search(string)):
+            if not key and _TELLING.search(string):
+                return False
+            if (named or beside) and (self._names[string.decode()] != PLAIN or (beside and string == b"code")):
                 return False
             done = end
         return True
@@ -86,8 +92,8 @@ def _may_be_shaped(data: bytes) -> bool:
 
 
 def _is_json(data: bytes) -> bool:
-    if data[:1] not in (b"{", b"[") or b'"params"' in data or b'"rows"' in data:
-        return False  # what these hold is named by SQL and columns beside them
+    if data[:1] not in (b"{", b"[") or any(name in data for name in _NAMED_BESIDE):
+        return False
     try:
         _SYNTAX(data)
         data.decode()

@@ -45,7 +45,8 @@ def like(secret: str) -> str:
     if secret.startswith("eyJ") and secret.count(".") == 2 and (token := _jwt(secret)):
         return token
     if secret.startswith("-----BEGIN"):
-        return "".join(_letters(x) if "-----" not in x else x for x in re.split(r"(-----[^-]+-----|\\[nr])", secret))
+        parts = re.split(r"(-----[^-]+-----|\\+[nr]|%[0-9A-Fa-f]{2})", secret)  # with every other one left as it is
+        return "".join(x if index % 2 else _letters(x) for index, x in enumerate(parts))
     digits = re.sub(r"[ -]", "", secret)
     if digits.isascii() and digits.isdigit() and is_card(digits):
         return _card(secret, digits)

@@ -7,7 +7,8 @@ from typing import Any
 
 from timetracer.cassette import blobs
 from timetracer.cassette.replacements import Replacements
-from timetracer.cassette.secrets_rules import Names, named
+from timetracer.cassette.secrets_rules import Names
+from timetracer.cassette.text_secrets import named
 
 _END = "\x1f\n"  # ends each text where they are searched together
 

@@ -11,16 +11,17 @@ from typing import Any, Final
 import msgspec
 
 from timetracer.cassette import blobs, bodies
-from timetracer.cassette.credential_headers import cookies, credentials
+from timetracer.cassette.credential_headers import cookies, credentials, opaque_parts
 from timetracer.cassette.encoded_parts import columns_of, content, decode_base64, inflate, plain
 from timetracer.cassette.model import Body, Cassette, Event, Pairs, Result, Sent
 from timetracer.cassette.redis_commands import Commands
 from timetracer.cassette.redis_keys import Keys
 from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.running_texts import RunningTexts
-from timetracer.cassette.secrets_rules import BUNDLE, COOKIE, CREDENTIALS, PLAIN, SECRET, SHAPED, Names, shaped
+from timetracer.cassette.secrets_rules import BUNDLE, COOKIE, CREDENTIALS, OPAQUE, PLAIN, SECRET, SHAPED, Names, shaped
 from timetracer.cassette.sql_names import aliases
 from timetracer.cassette.sql_secrets import Statements
+from timetracer.cassette.text_secrets import in_paths
 
 _BLOB, _PARAMETERS, _ROWS, _MAP, _SEALED = range(10, 15)
 _STATEMENT, _VALUE, _GRANT = range(SHAPED + 1, SHAPED + 4)
@@ -39,7 +40,7 @@ _FIXED = frozenset(  # tags whose content has to stay what it is
     ("$date", "$datetime", "$time", "$timedelta", "$timezone", "$repr", "$text", "$sealed", "$float")
 )
 _INNER = frozenset(("value", "values", "id", "key", "raw", "data", "plain", "text", "hash"))
-_TELLING = re.compile(r"[=@]|: |\":|:\"|</")  # in every text that may name a secret before it
+_TELLING = re.compile(r"[=@]|: |\":|:\"|</|--|',|&#|quot;")  # in every text that may name a secret before it
 _CODED_JSON = re.compile(r"(?<![\w.])(?:eyJ|W3si)[\w+/\-]{16,}+={0,2}+(?![\w.])")
 
 
@@ -101,7 +102,7 @@ class Positions:
             self._node(draw.values)
         self._texts.replace(self._names, self._found)
         strings = "\n".join(self._strings)
-        for secret in shaped(strings):
+        for secret in (*shaped(strings), *in_paths(strings)):
             self._found.put(secret)
         for text in _CODED_JSON.findall(strings):
             self._look_into(text)
@@ -210,6 +211,8 @@ class Positions:
                                 or ':"' in value
                                 or "@" in value
                                 or "</" in value
+                                or "--" in value
+                                or "'," in value
                             ):
                                 self._texts.add(value, node, key)
                             else:
@@ -233,8 +236,15 @@ class Positions:
                     self._node(value)
                 elif cls is str and value not in quiet and len(value) > 3:
                     self._text(node, index, value)
+                    if value[0] == "-" and index + 1 < len(node) and self._kind(value) == SECRET:
+                        node[index + 1] = self._option(value, node[index + 1])
                 elif cls is int and value > 9_999_999:
                     self._strings.add(str(value))
+
+    def _option(self, name: str, value: Any) -> Any:
+        """Returns what stands for the argument after an option (`--password`, `x`)."""
+        is_one = isinstance(value, str) and not value.startswith("-") and "=" not in name
+        return self._secret(value, SECRET) if is_one else value
 
     def _special(self, node: dict[str, Any], key: str, value: Any, kind: int) -> None:
         if kind == _BLOB and isinstance(value, str):
@@ -282,6 +292,9 @@ class Positions:
         if isinstance(value, str):
             if kind in (SECRET, BUNDLE):
                 return self._found.put(value)
+            if kind == OPAQUE:
+                self._strings.add(value)
+                return opaque_parts(value, self._found)
             if value not in self._headers_seen:
                 self._strings.add(value)
                 self._headers_seen[value] = (
@@ -293,8 +306,11 @@ class Positions:
         if isinstance(value, list):
             return [self._secret(item, kind) for item in value]
         if isinstance(value, dict):
+            if kind == OPAQUE:  # `auth` may hold anything: what is secret in it says so
+                self._node(value)
+                return value
             return self._bundle(value, kind)
-        if isinstance(value, int) and abs(value) >= 100:
+        if isinstance(value, int) and abs(value) >= 100 and kind != OPAQUE:
             if self._seal is not None:
                 self._found.put(str(abs(value)))
                 return self._seal(value)
@@ -331,7 +347,7 @@ class Positions:
             if isinstance(cells, list):
                 for index, kind in kinds:
                     if index < len(cells):
-                        cells[index] = self._secret(cells[index], SECRET if kind >= COOKIE else kind)
+                        cells[index] = self._secret(cells[index], SECRET if COOKIE <= kind <= BUNDLE else kind)
         self._node(rows)
 
     def _item(self, box: Any, key: Any, value: Any, kind: int) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-PLAIN, SECRET, COOKIE, CREDENTIALS, BUNDLE = range(5)
+PLAIN, SECRET, COOKIE, CREDENTIALS, BUNDLE, OPAQUE = range(6)
 SHAPED = 15  # the name itself is a secret by its shape
-"""What a name says of its value: nothing; secret; cookies; a scheme and credentials; a mapping of secrets."""
+"""What a name says of its value: nothing; secret; cookies; a scheme and credentials; a mapping of secrets; secret where
+it is made for machines (a `signature` may also be that of a function)."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 
@@ -30,7 +31,7 @@ _PHRASES = tuple(
             "api_key api_keys access_key private_key signing_key encryption_key auth_key master_key license_key "
             "session_id session_key session_data session_hash card_number card_no card_num credit_card security_code "
             "pin_code pin_number connect_sid social_security account_key shared_key amz_signature recovery_code "
-            "backup_code"
+            "backup_code code_verifier saml_response subscription_key functions_key"
         )
     )
 )
@@ -44,7 +45,8 @@ _NEUTRAL = _split(  # a name that ends so tells about a secret, and is none
     "supported"
 )
 _CREDENTIAL_HEADERS = {("x", "auth"), ("authentication",), ("x", "authentication")}
-_NEUTRAL_IDS = {("session", "id"), ("access", "key", "id"), ("key", "id"), ("sid",), ("session", "ids")}
+_OPAQUE = _split("signature sig hmac assertion auth")
+_NEUTRAL_IDS = {("id", "token", "hint"), ("session", "id"), ("access", "key", "id"), ("key", "id"), ("sid",), ("session", "ids")}
 _QUESTION = _split("has is needs need use uses with require requires required allow verify show hide no")
 _COUNTED = _split(  # `tokens` of a language model, and page cursors
     "max min total num n count prompt completion input output cached cache reasoning audio text used page next "
@@ -93,7 +95,8 @@ class Names(dict[str, int]):
         if last == "authorization" or parts in _CREDENTIAL_HEADERS:
             return CREDENTIALS
         if not self._secret(parts):
-            return PLAIN
+            opaque = last in _OPAQUE or parts[-2:] == ("device", "code") or "hmac" in parts[:-1]
+            return OPAQUE if opaque and parts[0] not in _QUESTION else PLAIN
         return BUNDLE if last in ("secrets", "credentials", "passwords", "tokens") else SECRET
 
     @staticmethod
@@ -123,24 +126,26 @@ def _within(phrase: tuple[str, ...], parts: tuple[str, ...]) -> bool:
 # as fast as the alternatives written out.
 _HINT = re.compile(
     rb"J(?<=eyJ)"
-    rb"|_(?:(?<=gh[pousr]_)|(?<=[srpw][kh]_)|(?<=whsec_)|(?<=github_pat_)|(?<=npm_))"
+    rb"|_(?:(?<=gh[pousr]_)|(?<=[srpw][kh]_)|(?<=whsec_)|(?<=github_pat_)|(?<=npm_)|(?<=\bhf_)|(?<=shp.._))"
     rb"|-(?:(?<=-----)|(?<=xox[abeoprs]-)|(?<=\bsk-)|(?<=xapp-)|(?<=glpat-)|(?<=pypi-))"
-    rb"|A(?:(?<=AKIA)|(?<=ASIA))|G(?<=\bSG)|z(?<=AIz)"
+    rb"|A(?:(?<=AKIA)|(?<=ASIA))|G(?<=\bSG)|z(?<=AIz)|y(?=a29\.)"
 )
 _BACK = 12  # no prefix is longer
 _SHAPES = re.compile(
-    rb"(?P<pem>-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----.+?-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----)"
+    rb"(?P<pem>-----BEGIN(?: |%20|\+)(?:[A-Z0-9]+(?: |%20|\+))*PRIVATE(?: |%20|\+)KEY-----.+?"
+    rb"-----END(?: |%20|\+)(?:[A-Z0-9]+(?: |%20|\+))*PRIVATE(?: |%20|\+)KEY-----)"
     rb"|(?<![A-Za-z0-9_\-])(?:"
     rb"(?P<jwt>eyJ[A-Za-z0-9_\-]{5,}\.[A-Za-z0-9_\-]{2,}\.[A-Za-z0-9_\-]*)"
     rb"|(?P<prefixed>(?:gh[pousr]_|github_pat_|npm_)[A-Za-z0-9_]{20,}|[srp]k_(?:live|test)_[A-Za-z0-9]{8,}"
     rb"|whsec_[A-Za-z0-9+/=]{16,}|A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])|AIza[A-Za-z0-9_\-]{35}|xox[abeoprs]-[A-Za-z0-9\-]{10,}"
     rb"|xapp-[A-Za-z0-9\-]{10,}|glpat-[A-Za-z0-9_\-]{16,}|sk-[A-Za-z0-9_\-]{20,}"
-    rb"|SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}|pypi-[A-Za-z0-9_\-]{16,}))",
+    rb"|SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}|pypi-[A-Za-z0-9_\-]{16,}"
+    rb"|ya29\.[A-Za-z0-9_\-]{16,}|hf_[A-Za-z0-9]{30,}|shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}))",
     re.DOTALL,
 )
 PREFIX = re.compile(
     r"gh[pousr]_|github_pat_|npm_|[srp]k_(?:live|test)_|whsec_|A[KS]IA(?=[A-Z0-9]{16}$)|AIza|xox[abeoprs]-|xapp-|glpat-"
-    r"|sk-(?:proj-|ant-)?|SG\.|pypi-"
+    r"|sk-(?:proj-|ant-)?|SG\.|pypi-|ya29\.|hf_|shp(?:at|ca|pa|ss)_"
 )
 _DIGITS = bytes(48 if 48 <= byte < 58 else byte for byte in range(256))
 _CARD_HINTS = (b"0" * 13, b"0000 0000 0000", b"0000-0000-0000", b"0000 000000 0", b"0000-000000-0")
@@ -192,64 +197,12 @@ def luhn(digits: str) -> str:
     return str(-total % 10)
 
 
-# ------------------------------------------------------------------------------------------- in running text
-
-KEYWORDS = tuple(sorted(_split("pass pwd secret token sessi srf key authori credential cvv cvc otp ssn card signat")))
-_NAME = re.compile(r"[\w.\-]+")
-_VALUE = (
-    r"(?P<lead>(?:[Bb]earer|[Bb]asic|[Tt]oken)\s+)?"
-    r"(?:b?(?P<quote>\\?[\"'])(?P<quoted>(?:(?!(?P=quote))(?:\\.|[^\\\n]))*)(?P=quote)|(?P<bare>[^\s,;&\"'<>()\[\]{}#]+))"
+# one is in each secret name
+KEYWORDS = tuple(
+    sorted(
+        _split(
+            "pass pwd secret token sessi srf key auth credential cvv cvc otp ssn card signat sig= hmac assertion verifier saml "
+            "device"
+        )
+    )
 )
-_PAIR = re.compile(r"(?P<name>[\w.\-]+)(?:\\?[\"'])?\]?(?P<sep>\s*(?:=>|=|:)\s*)" + _VALUE)
-_FIELD = re.compile(  # an HTML input or meta tag, a multipart field
-    r"(?P<name>[\w.\-]+)\\?[\"'](?:[^<>\n]{0,120}?\b(?:value|content)=\\?[\"'](?P<html>[^\"'<>\\]+)"
-    r"|[^\r\n]*\r?\n(?:[^\r\n]+\r?\n)*\r?\n(?P<part>[^\r\n]+))"
-)
-_ELEMENT = re.compile(  # XML: what an element holds, or its value attribute
-    r"(?P<name>[\w.\-]+)(?:\s[^<>\n]{0,200}?\bvalue=\\?[\"'](?P<html>[^\"'<>\\]+)|(?:\s[^<>\n]{0,200})?>\s*(?P<part>[^<>\s]+)\s*<)"
-)
-_USERINFO = re.compile(r"://[^/\s:@\"']*:(?P<userinfo>[^/\s@\"']+)@")
-_CODE = re.compile(r"[A-Za-z_][A-Za-z_.]*")
-_NOTHING = _split("none null true false nil undefined self bearer basic")
-
-
-def named(text: str, names: Names) -> Iterator[tuple[int, int]]:
-    """Yields where secrets stand in running text: `password = 'x'`, `token=x&`, `"secret": "x"`, HTML, form fields."""
-    lower = text.lower()
-    starts: set[int] = set()
-    for keyword in names.keywords:
-        at = lower.find(keyword)
-        while at >= 0:
-            while at > 0 and (text[at - 1].isalnum() or text[at - 1] in "_-."):
-                at -= 1
-            starts.add(at)
-            name = _NAME.match(text, at)
-            at = lower.find(keyword, name.end() if name else at + 1)
-    for start in sorted(starts):
-        yield from _value_at(text, start, names)
-    if "://" in text:
-        for found in _USERINFO.finditer(text):
-            yield found.span("userinfo")
-
-
-def _value_at(text: str, start: int, names: Names) -> Iterator[tuple[int, int]]:
-    name = _NAME.match(text, start)
-    if name is None or names[name.group()] in (PLAIN, COOKIE):
-        return
-    element = _ELEMENT if text[start - 1 : start] in ("<", ":") and "<" in text[max(0, start - 40) : start] else _FIELD
-    found = _PAIR.match(text, start) or element.match(text, start)
-    if found is None:
-        return
-    group = next(key for key in ("quoted", "bare", "html", "part") if found.groupdict().get(key) is not None)
-    value = found[group]
-    if value.lower() in _NOTHING or not re.search(r"\w.*\w", value) or (value.startswith("%") and len(value) <= 3):
-        return
-    if group == "bare":
-        follows = text[found.end() : found.end() + 1]
-        spaced = found["sep"] != found["sep"].strip() or ":" in found["sep"]
-        code = _CODE.fullmatch(value) is not None
-        if follows in ("(", "[", "{") or (code and (spaced or "." in value or names[value] != PLAIN)):
-            return  # program text or prose, no value
-        if re.fullmatch(r"[?%$:@]\w*\)?s?", value):
-            return  # a placeholder in SQL
-    yield found.span(group)

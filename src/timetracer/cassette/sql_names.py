@@ -13,7 +13,7 @@ _COMPARING = frozenset(("like", "ilike", "is", "in", "between", "regexp", "simil
 _CLAUSES = frozenset(  # what follows has to do with another column
     "and or where from returning on set order group having limit using join values union offset for with".split()
 )
-_NO_NAMES = frozenset("not null distinct all any some array case end select exists current row user e n b u x".split())
+_NO_NAMES = frozenset("and not null distinct all any some array case end select exists current row user e n b u x".split())
 _ARGUMENTS = {  # functions that take a secret, by the place of it
     "crypt": 0,
     "pgp_sym_encrypt": 1,

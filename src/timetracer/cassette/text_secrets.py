@@ -1,0 +1,166 @@
+"""Finds secrets in running text, by the name that stands before each: URLs, logs, forms, HTML, XML, exceptions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from timetracer.cassette.credential_headers import opaque
+from timetracer.cassette.secrets_rules import COOKIE, OPAQUE, PLAIN, SHAPED, Names
+
+_NAME = re.compile(r"[\w.\-]+")
+_QUOTE = r"\\*(?:[\"']|&quot;|&#(?:34|39|x27);)"
+_VALUE = (
+    r"(?P<lead>(?:[Bb]earer|[Bb]asic|[Tt]oken)\s+)?"
+    rf"(?:b?(?P<quote>{_QUOTE})(?P<quoted>(?:(?!(?P=quote))(?:\\.|[^\\\n]))*)(?P=quote)|(?P<bare>[^\s,;&\"'<>()\[\]{{}}#]+))"
+)
+_PAIR = re.compile(rf"(?P<name>[\w.\-]+)(?:{_QUOTE})?\]?(?P<sep>\s*(?:=>|=|:)\s*|\s+(?='))" + _VALUE)
+_COUPLE = re.compile(  # `('password', 'x')`: a pair as Python prints it, arguments of a script
+    rf"(?P<name>[\w.\-]+){_QUOTE}\s*,\s*(?P<lead>)b?(?P<quote>{_QUOTE})(?:[Bb]earer\s+|[Bb]asic\s+)?(?P<quoted>[^\"'\\\n]*)(?P=quote)"
+)
+_OPTION = re.compile(r"(?P<name>[\w.\-]+)\s+(?P<lead>)(?P<quoted>(?!-)[^\s\"'\\]+)")
+_PART = re.compile(  # a multipart field
+    r"(?P<name>[\w.\-]+)(?:\\?[\"'])?(?:;[^\r\n]*)?\r?\n(?:[^\r\n]+\r?\n)*\r?\n(?P<part>[^\r\n]+)"
+)
+_ATTRIBUTE = re.compile(r"\b(?:value|content)\s*=\s*(?:\\?[\"'](?P<html>[^\"'<>\\]+)|(?P<bare>[^\s\"'<>]+))")
+_CONTENT = r"(?:<!\[CDATA\[)?\s*(?P<part>[^<>\s\]](?:[^<>\]]*[^<>\s\]])?)\s*(?:\]\]>)?\s*<"
+_ELEMENT = re.compile(r"(?P<name>[\w.\-]+)(?:\s[^<>\n]{0,200})?>\s*" + _CONTENT)
+_SIBLING = re.compile(r"(?P<name>[\w.\-]+)\s*</[\w:.\-]+>\s*<[\w:.\-]+[^<>]{0,200}>\s*" + _CONTENT)
+_PROPERTY = re.compile(r"(?P<name>[\w.\-]+)\\?[\"'][^<>]{0,200}>\s*" + _CONTENT)
+_PROPERTIES = re.compile(r"<(?:\w+:)?(?:property|entry|string|param|item|field|key|setting)\b[^<>]*\Z")
+_USERINFO = re.compile(r"://(?:[^/\s:@\"']*:(?P<userinfo>[^/\s\"'<>]+)|(?P<user>[\w\-.~%]{16,}))@")
+_CODE = re.compile(r"[A-Za-z_][A-Za-z_.]*")
+_NOTHING = frozenset("none null true false nil undefined self bearer basic".split())
+
+_QUERY = re.compile(r"(?P<before>[?&\s\"'\x1f]|^)(?P<name>code|key)=(?P<value>[\w\-.~%+/]{6,})")
+_BESIDE = re.compile(r"\b(?:state|grant_type|redirect_uri|session_state|client_id|authuser)=|oauth|callback|/auth|/login|/cb\b")
+_AROUND = re.compile(r"[\s\"'<>\x1f]")
+_DETAIL = re.compile(r"Key \((?P<names>[^()]{1,200})\)=\((?P<values>[^\n]{1,2000}?)\)(?= (?:already|is |conflicts))")
+_NETRC = re.compile(r"\bmachine\s+\S+\s+login\s+\S+\s+password\s+(?P<value>\S+)")
+_CURL = re.compile(r"\bcurl\b[^\n\x1f]{0,500}?\s(?:-u|--user)\s*=?\\*[\"']?[^\s:\"']+:(?P<value>[^\s\"'\\]+)")
+_REACH = 300  # how far an attribute may be from the name that another one holds
+
+_PATH = re.compile(
+    r"/[\w\-]*(?P<word>reset|verif|confirm|activat|invit|unsubscribe|magic|recover|token)[\w\-]*(?P<rest>(?:/[\w\-.~%:=]+){1,3})"
+    r"|hooks\.slack\.com/services/(?P<slack>[\w/]+)|/bot\d+:(?P<bot>[\w\-]{20,})|/webhooks/\d+/(?P<hook>[\w\-]{20,})"
+)
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_NAMED_BY_ID = ("invit", "confirm", "token", "unsubscribe")  # what these paths name by a UUID is as well a thing as a key
+_TOKEN = 16
+
+
+def in_paths(text: str) -> Iterator[str]:
+    """Yields the tokens in paths: `/reset/<user>/<token>/`, the addresses of webhooks and bots."""
+    for found in _PATH.finditer(text):
+        if (rest := found["rest"]) is None:
+            yield found["slack"] or found["bot"] or found["hook"]
+            continue
+        for segment in rest.split("/"):
+            named = _UUID.fullmatch(segment) and found["word"] in _NAMED_BY_ID
+            if len(segment) >= _TOKEN and opaque(segment) and not named and "." not in segment:
+                yield segment
+
+
+def named(text: str, names: Names) -> Iterator[tuple[int, int]]:
+    """Yields where secrets stand in running text: `password = 'x'`, `token=x&`, `"secret": "x"`, HTML, form fields."""
+    lower = text.lower()
+    starts: set[int] = set()
+    for keyword in names.keywords:
+        at = lower.find(keyword)
+        while at >= 0:
+            while at > 0 and (text[at - 1].isalnum() or text[at - 1] in "_-."):
+                at -= 1
+            starts.add(at)
+            name = _NAME.match(text, at)
+            at = lower.find(keyword, name.end() if name else at + 1)
+    for start in sorted(starts):
+        yield from _value_at(text, start, names)
+    if "://" in text:
+        for found in _USERINFO.finditer(text):
+            if found["userinfo"] or opaque(found["user"]):
+                yield found.span("userinfo" if found["userinfo"] else "user")
+    yield from _otherwise(text, names)
+
+
+def _otherwise(text: str, names: Names) -> Iterator[tuple[int, int]]:
+    """Yields what a name tells of that is not its own: a `code` of OAuth, the columns of an error, a login."""
+    if "code=" in text or "key=" in text:
+        for found in _QUERY.finditer(text):
+            if found["name"] == "code":
+                told = opaque(found["value"]) and _BESIDE.search(_run(text, *found.span()))
+            else:  # of an API, as maps have it; keys of caches and objects are shorter, or hold slashes
+                told = found["before"] in ("?", "&") and len(found["value"]) >= _TOKEN and opaque(found["value"])
+                told = told and "/" not in found["value"]
+            if told:
+                yield found.span("value")
+    if ")=(" in text:
+        for found in _DETAIL.finditer(text):
+            yield from _columns(found, names)
+    for word, pattern in (("machine", _NETRC), ("curl", _CURL)):
+        if word in text:
+            yield from (found.span("value") for found in pattern.finditer(text))
+
+
+def _run(text: str, start: int, end: int) -> str:
+    """Returns the URL or form around a place."""
+    before = max((found.end() for found in _AROUND.finditer(text, max(0, start - 2000), start)), default=0)
+    after = _AROUND.search(text, end)
+    return text[max(before, start - 2000) : after.start() if after else len(text)]
+
+
+def _columns(found: re.Match[str], names: Names) -> Iterator[tuple[int, int]]:
+    columns = [part.strip(' "') for part in found["names"].split(",")]
+    values, at = found["values"].split(", ", len(columns) - 1), found.start("values")
+    for column, value in zip(columns, values, strict=False):
+        if PLAIN < names[column] < SHAPED:
+            yield at, at + len(value)
+        at += len(value) + 2
+
+
+def _value_at(text: str, start: int, names: Names) -> Iterator[tuple[int, int]]:
+    name = _NAME.match(text, start)
+    if name is None:
+        return
+    kind = names[name.group().strip("-")]
+    if kind in (PLAIN, COOKIE) or kind >= SHAPED:
+        return
+    found = _found_at(text, start, name.end())
+    if found is None:
+        return
+    group = next(key for key in ("quoted", "bare", "html", "part") if found.groupdict().get(key) is not None)
+    value = found[group]
+    if value.lower() in _NOTHING or not re.search(r"\w.*\w", value) or (value.startswith("%") and len(value) <= 3):
+        return
+    if kind == OPAQUE and not opaque(value):
+        return
+    if group == "bare" and "sep" in found.groupdict():
+        follows = text[found.end() : found.end() + 1]
+        spaced = found["sep"] != found["sep"].strip() or ":" in found["sep"]
+        code = _CODE.fullmatch(value) is not None
+        if follows in ("(", "[", "{") or (code and (spaced or "." in value or names[value] != PLAIN)):
+            return  # program text or prose, no value
+        if re.fullmatch(r"[?%$:@]\w*\)?s?", value):
+            return  # a placeholder in SQL
+    yield found.span(group)
+
+
+def _found_at(text: str, start: int, end: int) -> re.Match[str] | None:
+    """Returns the value of the name at a place, whatever joins them."""
+    if found := _PAIR.match(text, start):
+        return found
+    tag = text.rfind("<", max(0, start - _REACH), start)
+    if tag >= 0 and ">" not in text[tag:start]:
+        if text[start - 1 : start] in ("<", ":") and (found := _ELEMENT.match(text, start)):
+            return found
+        close = text.find(">", end, end + _REACH)
+        if found := _ATTRIBUTE.search(text, tag, close if close >= 0 else end + _REACH):
+            return found
+        return _PROPERTY.match(text, start) if _PROPERTIES.search(text, tag, start) else None
+    if text[start - 1 : start] == ">" or text[max(0, start - 1) : start].isspace():
+        if found := _SIBLING.match(text, start):
+            return found
+    if text[start : start + 2] == "--" or text[start - 2 : start] == "--":
+        return _OPTION.match(text, start)
+    if text[start - 1 : start] in ("'", '"'):
+        return _COUPLE.match(text, start) or _PART.match(text, start)
+    return _PART.match(text, start) if text[start - 5 : start] == "name=" else None
