@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from timetracer.cassette.prefixed_texts import prefixed
 from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secrets_rules import OPAQUE, PLAIN, Names, shaped
 from timetracer.cassette.text_secrets import named
@@ -16,6 +17,7 @@ _PRINTABLE = re.compile(rb"[^\x00-\x1f\x7f]{4,}")
 MARKS = re.compile(  # one is in whatever is secret by its shape, card numbers aside
     rb"eyJ|W3si|ya29|hf_|shp|-----BEGIN|gh[pousr]_|github_pat|npm_|_live_|_test_|whsec_|A[KS]IA|AIza|xox|xapp|glpat|sk-|SG\.|pypi"
 )
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f\x80-\xff]")
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
 
 
@@ -25,7 +27,7 @@ def redacted(data: bytes, names: Names, found: Replacements) -> bytes:
     Random bytes are left alone: what is replaced is text, and stands right after its name.
     """
     spans: dict[int, int] = {}
-    for start, end in (*_named(data, names, found), *_pickled(data, names)):
+    for start, end in (*_named(data, names, found), *_pickled(data, names), *_prefixed(data, names)):
         if _is_text(data[start:end]):
             spans[start] = max(end, spans.get(start, 0))
     made, done = [], 0
@@ -51,6 +53,11 @@ def _named(data: bytes, names: Names, found: Replacements) -> Iterator[tuple[int
             yield at + before, at + before + len(text[start:end].encode("utf-8", "surrogateescape"))
         for secret in shaped(piece.decode("latin-1")) if by_shape else ():
             found.put(secret)
+
+
+def _prefixed(data: bytes, names: Names) -> Iterator[tuple[int, int]]:
+    """Yields what follows a secret name in a binary format, if these bytes are one: text has no other bytes."""
+    return prefixed(data, names) if len(data) <= _SLICE and _BINARY.search(data) else iter(())
 
 
 def _pickled(data: bytes, names: Names) -> Iterator[tuple[int, int]]:

@@ -11,6 +11,7 @@ import re
 
 import msgspec
 
+from timetracer.cassette.encoded_parts import is_opaque
 from timetracer.cassette.secrets_rules import KEYWORDS, PLAIN, Names, may_hold_a_card
 
 _FOLDED = bytes(34 if chr(byte) in "0123456789_-." else byte for byte in range(256)).lower()
@@ -53,7 +54,7 @@ class Quiet:
 
     def __call__(self, data: bytes) -> bool:
         """Whether bytes hold no secret of their own, as far as it can be told without decoding them."""
-        if b"\\u" in data or _may_be_shaped(data):
+        if b"\\u" in data or is_opaque(data) or _may_be_shaped(data):
             return False
         folded = data.translate(_FOLDED)
         if any(card in folded for card in _CARDS) and may_hold_a_card(data):

@@ -19,6 +19,7 @@ import msgspec
 
 from timetracer.cassette import blobs
 from timetracer.cassette.bodies import packed
+from timetracer.cassette.encoded_parts import opened
 from timetracer.cassette.encryption import seal_text, seal_value
 from timetracer.cassette.model import Cassette, Draw, Event
 from timetracer.cassette.quiet import Quiet
@@ -150,10 +151,11 @@ class Redacted:
     def _body(self, data: bytes, harmless: bool = False) -> bytes:
         if self._found is None or self._names is None:
             return data
-        made = self._found.within(data if harmless else blobs.redacted(data, self._names, self._found))
+        plain, pack = (data, bytes) if harmless else opened(data)
+        made = self._found.within(plain if harmless else blobs.redacted(plain, self._names, self._found))
         if self._seal is None:
             self.cassette.replacements = self._found.found()
-        return made
+        return data if made == plain else pack(made)
 
     def seal(self, text: str) -> str:
         """Returns what stands for a text, where secrets are sealed: a token for all of it."""

@@ -11,8 +11,9 @@ from typing import Any, Final
 import msgspec
 
 from timetracer.cassette import blobs, bodies
+from timetracer.cassette.coded_texts import CodedTexts
 from timetracer.cassette.credential_headers import cookies, credentials, opaque_parts
-from timetracer.cassette.encoded_parts import columns_of, content, decode_base64, inflate, plain
+from timetracer.cassette.encoded_parts import columns_of, content, decode_base64, opened, plain
 from timetracer.cassette.model import Body, Cassette, Event, Pairs, Result, Sent
 from timetracer.cassette.redis_commands import Commands
 from timetracer.cassette.redis_keys import Keys
@@ -41,7 +42,6 @@ _FIXED = frozenset(  # tags whose content has to stay what it is
 )
 _INNER = frozenset(("value", "values", "id", "key", "raw", "data", "plain", "text", "hash"))
 _TELLING = re.compile(r"[=@]|: |\":|:\"|</|--|',|&#|quot;")  # in every text that may name a secret before it
-_CODED_JSON = re.compile(r"(?<![\w.])(?:eyJ|W3si)[\w+/\-]{16,}+={0,2}+(?![\w.])")
 
 
 class Positions:
@@ -71,7 +71,7 @@ class Positions:
         self._unread: set[str] = set()  # bodies that nobody had to look into
         self._edited: list[bodies.Edited] = []  # those of JSON that were looked into
         self._blobs: list[tuple[Any, Any, bytes, bytes, Callable[[bytes], bytes]]] = []
-        self._coded_json: dict[str, bytes] = {}
+        self._coded = CodedTexts(names, found, self._node)
         self._aliases: dict[str, int] = {}  # of the statement at hand
         names.update(_SPECIAL)
         names.uncached.clear()
@@ -104,8 +104,7 @@ class Positions:
         strings = "\n".join(self._strings)
         for secret in (*shaped(strings), *in_paths(strings)):
             self._found.put(secret)
-        for text in _CODED_JSON.findall(strings):
-            self._look_into(text)
+        self._coded.look_into(strings)
 
     def texts(self) -> str:
         """Returns every text and name that the walk saw, once."""
@@ -120,10 +119,7 @@ class Positions:
                 blobs.put(box, key, self._found.form(text, base64.b64encode(pack(made)).decode()))
         for body in self._edited:
             body.close()
-        for text, data in self._coded_json.items():
-            made = self._found.within(blobs.redacted(data, self._names, self._found))
-            if made != data:
-                self._found.form(text, base64.b64encode(made).decode().rstrip("=") + "=" * text.count("="))
+        self._coded.replace()
 
     # ------------------------------------------------------------------------------------- parts of the model
 
@@ -371,14 +367,7 @@ class Positions:
         data = decode_base64(text)
         if not data:
             return
-        data, pack = inflate(data)
+        data, pack = opened(data)
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._node(msgspec.json.decode(data))
+            self._node(msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf")))
         self._blobs.append((box, key, data, blobs.redacted(data, self._names, self._found), pack))
-
-    def _look_into(self, text: str) -> None:
-        """Looks into JSON that is base64 in the midst of a text (a message in its envelope)."""
-        data = decode_base64(text) or b""
-        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._node(msgspec.json.decode(data))
-            self._coded_json[text] = data

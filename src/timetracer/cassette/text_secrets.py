@@ -37,7 +37,6 @@ _BESIDE = re.compile(r"\b(?:state|grant_type|redirect_uri|session_state|client_i
 _AROUND = re.compile(r"[\s\"'<>\x1f]")
 _DETAIL = re.compile(r"Key \((?P<names>[^()]{1,200})\)=\((?P<values>[^\n]{1,2000}?)\)(?= (?:already|is |conflicts))")
 _NETRC = re.compile(r"\bmachine\s+\S+\s+login\s+\S+\s+password\s+(?P<value>\S+)")
-_CURL = re.compile(r"\bcurl\b[^\n\x1f]{0,500}?\s(?:-u|--user)\s*=?\\*[\"']?[^\s:\"']+:(?P<value>[^\s\"'\\]+)")
 _REACH = 300  # how far an attribute may be from the name that another one holds
 
 _PATH = re.compile(
@@ -83,7 +82,7 @@ def named(text: str, names: Names) -> Iterator[tuple[int, int]]:
 
 
 def _otherwise(text: str, names: Names) -> Iterator[tuple[int, int]]:
-    """Yields what a name tells of that is not its own: a `code` of OAuth, the columns of an error, a login."""
+    """Yields what a name tells of that is not its own: a `code` of OAuth, the columns of an error, .netrc."""
     if "code=" in text or "key=" in text:
         for found in _QUERY.finditer(text):
             if found["name"] == "code":
@@ -96,9 +95,8 @@ def _otherwise(text: str, names: Names) -> Iterator[tuple[int, int]]:
     if ")=(" in text:
         for found in _DETAIL.finditer(text):
             yield from _columns(found, names)
-    for word, pattern in (("machine", _NETRC), ("curl", _CURL)):
-        if word in text:
-            yield from (found.span("value") for found in pattern.finditer(text))
+    if "machine" in text:
+        yield from (found.span("value") for found in _NETRC.finditer(text))
 
 
 def _run(text: str, start: int, end: int) -> str:
