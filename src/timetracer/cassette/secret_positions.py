@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from timetracer.cassette import blobs, bodies
+from timetracer.cassette import blobs, bodies, tables
 from timetracer.cassette.coded_texts import CodedTexts
 from timetracer.cassette.credential_headers import cookies, credentials, opaque_parts
 from timetracer.cassette.encoded_parts import columns_of, content, decode_base64, opened, plain
@@ -158,6 +158,7 @@ class Positions:
             quiet = self._harmless(body.text.encode("utf-8", "surrogatepass"))
             (self._unread if quiet else self._strings).add(body.text)
             if not quiet:
+                body.text = tables.without_secrets(body.text, self._kind, self._found)
                 self._texts.add(body.text, body, "text")
         if body.base64 is not None:
             self._blob(body, "base64", body.base64)

@@ -76,6 +76,8 @@ def values(sql: str) -> tuple[Value, ...]:
 
 
 def _values(sql: str) -> tuple[Value, ...]:
+    if sql.lstrip()[:7].upper() == "COMMENT":  # ON COLUMN users.password IS 'what it is for'
+        return ()
     walk = _Walk("password" if _SET_PASSWORD.match(sql) else "")
     walk.level(_tree(sql), "")
     return tuple(walk.found)

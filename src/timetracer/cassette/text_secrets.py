@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from timetracer.cassette.credential_headers import opaque
-from timetracer.cassette.secrets_rules import COOKIE, OPAQUE, PLAIN, SHAPED, Names
+from timetracer.cassette.secrets_rules import BUNDLE, COOKIE, OPAQUE, PLAIN, SHAPED, Names
 
 _NAME = re.compile(r"[\w.\-]+")
 _QUOTE = r"\\*(?:[\"']|&quot;|&#(?:34|39|x27);)"
@@ -16,7 +16,7 @@ _VALUE = (
 )
 _PAIR = re.compile(rf"(?P<name>[\w.\-]+)(?:{_QUOTE})?\]?(?P<sep>\s*(?:=>|=|:)\s*|\s+(?='))" + _VALUE)
 _COUPLE = re.compile(  # `('password', 'x')`: a pair as Python prints it, arguments of a script
-    rf"(?P<name>[\w.\-]+){_QUOTE}\s*,\s*(?P<lead>)b?(?P<quote>{_QUOTE})(?:[Bb]earer\s+|[Bb]asic\s+)?(?P<quoted>[^\"'\\\n]*)(?P=quote)"
+    rf"(?P<name>[\w.\-]+){_QUOTE}\s*,\s*(?P<lead>)b?(?P<quote>{_QUOTE})(?:[Bb]earer\s+|[Bb]asic\s+)?(?P<quoted>[^\"'\\\n]*)(?P=quote)\s*[)\]]"
 )
 _OPTION = re.compile(r"(?P<name>[\w.\-]+)\s+(?P<lead>)(?P<quoted>(?!-)[^\s\"'\\]+)")
 _PART = re.compile(  # a multipart field
@@ -129,8 +129,8 @@ def _value_at(text: str, start: int, names: Names) -> Iterator[tuple[int, int]]:
     value = found[group]
     if value.lower() in _NOTHING or not re.search(r"\w.*\w", value) or (value.startswith("%") and len(value) <= 3):
         return
-    if kind == OPAQUE and not opaque(value):
-        return
+    if (kind == OPAQUE and not opaque(value)) or (kind == BUNDLE and value.isdigit()):
+        return  # nothing made for machines; a number of tokens
     if group == "bare" and "sep" in found.groupdict():
         follows = text[found.end() : found.end() + 1]
         spaced = found["sep"] != found["sep"].strip() or ":" in found["sep"]
@@ -160,5 +160,6 @@ def _found_at(text: str, start: int, end: int) -> re.Match[str] | None:
     if text[start : start + 2] == "--" or text[start - 2 : start] == "--":
         return _OPTION.match(text, start)
     if text[start - 1 : start] in ("'", '"'):
-        return _COUPLE.match(text, start) or _PART.match(text, start)
+        first = text[max(0, start - 4) : start - 1].rstrip("b\\ ")[-1:] in ("(", "[", ",")
+        return (_COUPLE.match(text, start) if first else None) or _PART.match(text, start)
     return _PART.match(text, start) if text[start - 5 : start] == "name=" else None
