@@ -12,7 +12,12 @@ from typing import Any
 _GZIP = b"\x1f\x8b"
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 _BOMS = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff", "utf-32-le": b"\xff\xfe\0\0", "utf-32-be": b"\0\0\xfe\xff"}
-_ZEROS = {"utf-16-le": (1, 3, 5, 7), "utf-16-be": (0, 2, 4, 6), "utf-32-le": (1, 2, 3, 5, 6, 7), "utf-32-be": (0, 1, 2, 4, 5, 6)}
+_ZEROS = {
+    "utf-16-le": (1, 3, 5, 7),
+    "utf-16-be": (0, 2, 4, 6),
+    "utf-32-le": (1, 2, 3, 5, 6, 7),
+    "utf-32-be": (0, 1, 2, 4, 5, 6),
+}
 """Which of the first eight bytes are zero, where the text begins with ASCII."""
 _INFLATED = 64 << 20  # what grows beyond this is left compressed
 

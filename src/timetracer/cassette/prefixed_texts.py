@@ -59,9 +59,7 @@ def _text_at(data: bytes, at: int) -> tuple[int, int] | None:
     if mark in wide:
         start = at + 1 + wide[mark]
         size = int.from_bytes(data[at + 1 : start], "big")
-    elif 0xA0 <= mark <= 0xBF:
-        start, size = at + 1, mark & 31
-    elif 0x60 <= mark <= 0x77 or 0x40 <= mark <= 0x57:
+    elif 0xA0 <= mark <= 0xBF or 0x60 <= mark <= 0x77 or 0x40 <= mark <= 0x57:
         start, size = at + 1, mark & 31
     elif mark == 0x12:  # the second field of an entry
         size, start = data[at + 1] if at + 1 < len(data) else 0, at + 2

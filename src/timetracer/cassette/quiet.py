@@ -14,8 +14,8 @@ import msgspec
 from timetracer.cassette.encoded_parts import is_opaque
 from timetracer.cassette.secrets_rules import KEYWORDS, PLAIN, Names, may_hold_a_card
 
-_FOLDED = bytes(34 if chr(byte) in "0123456789_-." else byte for byte in range(256)).lower()
-"""Digits and what joins words become quotes, so that one search finds `pin"`, `pin_2` and `PIN2`."""
+_FOLDED = bytes(34 if chr(byte) in "0123456789_-.=\\" else byte for byte in range(256)).lower()
+"""Digits and what joins or ends words become quotes, so that one search finds `pin"`, `pin_2`, `pin=` and `PIN2`."""
 _CARDS = (b'"' * 13, b'"""" """" """"', b'"""" """""" "')
 _TOKENS = bytes(
     97 if chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "_-.+/=") else 0 for byte in range(256)
@@ -31,13 +31,15 @@ _SHAPED = re.compile(
 """Matches in whatever is secret by its shape, card numbers aside, or is JSON in base64."""
 _NAMING = (
     rb"k(?:ey|(?<=cook)ie|(?<=tok)en|(?<=websock)et)|h(?<=auth)|w(?:(?<=pw)d|(?<=jw)t)|v(?:(?<=cv)[vc]|(?<=activ)at|(?<=inv)it)"
-    rb"|g(?:(?<=sig)(?:nat|[\"=])|(?<=mag)ic)|c(?:(?<=sec)(?:ur|ret)|ode|ard|redential|(?<=csc)|(?<=hmac)|(?<=rec)over)"
+    rb"|g(?:(?<=sig)(?:nat|\")|(?<=mag)ic)|c(?:(?<=sec)(?:ur|ret)|ode|ard|redential|(?<=csc)|(?<=hmac)|(?<=rec)over)"
     rb"|p(?:ass|in\"|an\"|innumber|(?<=otp))|f(?:(?<=srf)|(?<=conf)irm|(?<=verif))"
     rb"|s(?:essi|id\"|sn|aml|(?<=ass)ert|(?<=res)et|(?<=uns)ubscribe|(?<=hooks)[\"/])"
 )
 """Matches in every name that is secret whatever the settings, and in what paths say before a token."""
 _USERINFO = re.compile(rb":(?:\\?/){2}[^/\s]*@")
-_TELLING = re.compile(rb"[=@]|: |:'|</|--|',|&#|quot;|/[^\s/]{16}")  # as `secret_positions` has it; no quote is in the strings judged here
+_TELLING = re.compile(
+    rb"[=@]|: |:'|</|--|',|&#|quot;|/[^\s/]{16}"
+)  # as `secret_positions` has it; no quote is in the strings judged here
 _TAG = re.compile(rb'"\$\w+"\s*:')  # what typed values are written with: it may hold anything
 _NAMED_BESIDE = (b'"params"', b'"rows"', b'"sql"', b'"db.')
 """What these hold is named by SQL and by columns beside them."""
@@ -80,7 +82,7 @@ class Quiet:
             named = (
                 key or data[max(0, start - 20) : start - 1].rstrip()[-1:] == b"["
             )  # a list's first may name the next
-            if not key and _TELLING.search(string):
+            if _TELLING.search(string):  # in a key as well: JSON of an uncommon layout is read as text
                 return False
             if (named or beside) and (self._names[string.decode()] != PLAIN or (beside and string == b"code")):
                 return False

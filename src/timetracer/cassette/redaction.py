@@ -11,8 +11,9 @@ alone, and stay wherever the document uses them as a key or in a path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
+from itertools import count
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -73,6 +74,18 @@ class Redactor:
                 is copied all the same.
         """
         return self.redact(cassette, owned=owned).write(dump)
+
+    def shown(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Returns copies of events for people to read: a numbered mark stands for each secret."""
+        if self._mode == "keep":
+            return events
+        numbers = count(1)
+        found = Replacements((), lambda text: f"<secret {next(numbers)}>")
+        copy = _copied(packed(Cassette(events=list(events))))
+        positions = Positions(self._names, self._quiet, found, lambda value: "<secret>")
+        positions.cassette(copy)
+        positions.blobs()
+        return _copied(copy, lambda document: found.everywhere(document, positions.texts())).events
 
     def redact(self, cassette: Cassette, *, owned: bool = False) -> Redacted:
         """Returns the cassette with the replacements in it, ready to be written."""
@@ -166,9 +179,9 @@ class Redacted:
         return self._body(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
 
-def _copied(value: Copied) -> Copied:
+def _copied(value: Copied, change: Callable[[bytes], bytes] = bytes) -> Copied:
     try:
-        made: Copied = _DECODERS[type(value)].decode(_ENCODER.encode(value))
+        made: Copied = _DECODERS[type(value)].decode(change(_ENCODER.encode(value)))
     except (UnicodeEncodeError, msgspec.DecodeError):  # lone surrogates, beyond what values.py escapes
         return deepcopy(value)
     return made

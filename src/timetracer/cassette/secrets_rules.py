@@ -46,7 +46,14 @@ _NEUTRAL = _split(  # a name that ends so tells about a secret, and is none
 )
 _CREDENTIAL_HEADERS = {("x", "auth"), ("authentication",), ("x", "authentication")}
 _OPAQUE = _split("signature sig hmac assertion auth")
-_NEUTRAL_IDS = {("id", "token", "hint"), ("session", "id"), ("access", "key", "id"), ("key", "id"), ("sid",), ("session", "ids")}
+_NEUTRAL_IDS = {
+    ("id", "token", "hint"),
+    ("session", "id"),
+    ("access", "key", "id"),
+    ("key", "id"),
+    ("sid",),
+    ("session", "ids"),
+}
 _QUESTION = _split("has is needs need use uses with require requires required allow verify show hide no")
 _COUNTED = _split(  # `tokens` of a language model, and page cursors
     "max min total num n count prompt completion input output cached cache reasoning audio text used page next "
@@ -201,8 +208,8 @@ def luhn(digits: str) -> str:
 KEYWORDS = tuple(
     sorted(
         _split(
-            "pass pwd secret token sessi srf key auth credential cvv cvc otp ssn card signat sig= hmac assertion verifier saml "
-            "device"
+            "pass pwd secret token sessi srf key auth credential cvv cvc otp ssn card signat sig= hmac assertion "
+            "verifier saml device sid= pin= pan="
         )
     )
 )

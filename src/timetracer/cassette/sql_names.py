@@ -1,4 +1,4 @@
-"""Names the values of an SQL statement, its parameters and its literals, by what they are written to or compared with."""
+"""Names the values of an SQL statement, parameters and literals, by what they are written to or compared with."""
 
 from __future__ import annotations
 
@@ -11,9 +11,51 @@ from timetracer.cassette.sql_tokens import CLOSE, COMMA, LITERAL, NAME, OPERATOR
 
 _COMPARING = frozenset(("like", "ilike", "is", "in", "between", "regexp", "similar", "to", "default", "as"))
 _CLAUSES = frozenset(  # what follows has to do with another column
-    "and or where from returning on set order group having limit using join values union offset for with".split()
+    [
+        "and",
+        "or",
+        "where",
+        "from",
+        "returning",
+        "on",
+        "set",
+        "order",
+        "group",
+        "having",
+        "limit",
+        "using",
+        "join",
+        "values",
+        "union",
+        "offset",
+        "for",
+        "with",
+    ]
 )
-_NO_NAMES = frozenset("and not null distinct all any some array case end select exists current row user e n b u x".split())
+_NO_NAMES = frozenset(
+    [
+        "and",
+        "not",
+        "null",
+        "distinct",
+        "all",
+        "any",
+        "some",
+        "array",
+        "case",
+        "end",
+        "select",
+        "exists",
+        "current",
+        "row",
+        "user",
+        "e",
+        "n",
+        "b",
+        "u",
+        "x",
+    ]
+)
 _ARGUMENTS = {  # functions that take a secret, by the place of it
     "crypt": 0,
     "pgp_sym_encrypt": 1,

@@ -71,7 +71,9 @@ class Statements:
     def _literal(self, raw: str, before: str) -> str:
         if raw.isdigit() and before[-1:] not in ("'", "x", "X"):
             return self._found.put(raw) if len(raw) > 2 else raw
-        told = raw.removeprefix("\\x") if raw.startswith("\\x") else raw if before.lower().endswith(("x'", "0x")) else ""
+        told = (
+            raw.removeprefix("\\x") if raw.startswith("\\x") else raw if before.lower().endswith(("x'", "0x")) else ""
+        )
         try:
             plain = bytes.fromhex(told).decode()
         except ValueError:

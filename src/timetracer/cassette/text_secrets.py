@@ -16,35 +16,48 @@ _VALUE = (
 )
 _PAIR = re.compile(rf"(?P<name>[\w.\-]+)(?:{_QUOTE})?\]?(?P<sep>\s*(?:=>|=|:)\s*|\s+(?='))" + _VALUE)
 _COUPLE = re.compile(  # `('password', 'x')`: a pair as Python prints it, arguments of a script
-    rf"(?P<name>[\w.\-]+){_QUOTE}\s*,\s*(?P<lead>)b?(?P<quote>{_QUOTE})(?:[Bb]earer\s+|[Bb]asic\s+)?(?P<quoted>[^\"'\\\n]*)(?P=quote)\s*[)\]]"
+    rf"(?P<name>[\w.\-]+){_QUOTE}\s*,\s*b?(?P<quote>{_QUOTE})(?:[Bb]earer\s+|[Bb]asic\s+)?"
+    r"(?P<quoted>[^\"'\\\n]*)(?P=quote)\s*[)\]]"
 )
-_OPTION = re.compile(r"(?P<name>[\w.\-]+)\s+(?P<lead>)(?P<quoted>(?!-)[^\s\"'\\]+)")
+_OPTION = re.compile(r"(?P<name>[\w.\-]+)\s+(?P<quoted>(?!-)[^\s\"'\\]+)")
 _PART = re.compile(  # a multipart field
     r"(?P<name>[\w.\-]+)(?:\\?[\"'])?(?:;[^\r\n]*)?\r?\n(?:[^\r\n]+\r?\n)*\r?\n(?P<part>[^\r\n]+)"
 )
 _ATTRIBUTE = re.compile(r"\b(?:value|content)\s*=\s*(?:\\?[\"'](?P<html>[^\"'<>\\]+)|(?P<bare>[^\s\"'<>]+))")
 _CONTENT = r"(?:<!\[CDATA\[)?\s*(?P<part>[^<>\s\]](?:[^<>\]]*[^<>\s\]])?)\s*(?:\]\]>)?\s*<"
 _ELEMENT = re.compile(r"(?P<name>[\w.\-]+)(?:\s[^<>\n]{0,200})?>\s*" + _CONTENT)
-_SIBLING = re.compile(r"(?P<name>[\w.\-]+)\s*</[\w:.\-]+>\s*<[\w:.\-]+[^<>]{0,200}>\s*" + _CONTENT)
+_SIBLING = re.compile(
+    r"(?P<name>[\w.\-]+)\s*</(?:\w+:)?(?:[Kk]ey|[Nn]ame)>\s*<(?:\w+:)?(?:[Vv]alue|string|data)\b[^<>]{0,200}>\s*"
+    + _CONTENT
+)
 _PROPERTY = re.compile(r"(?P<name>[\w.\-]+)\\?[\"'][^<>]{0,200}>\s*" + _CONTENT)
 _PROPERTIES = re.compile(r"<(?:\w+:)?(?:property|entry|string|param|item|field|key|setting)\b[^<>]*\Z")
 _USERINFO = re.compile(r"://(?:[^/\s:@\"']*:(?P<userinfo>[^/\s\"'<>]+)|(?P<user>[\w\-.~%]{16,}))@")
 _CODE = re.compile(r"[A-Za-z_][A-Za-z_.]*")
-_NOTHING = frozenset("none null true false nil undefined self bearer basic".split())
+_NOTHING = frozenset(["none", "null", "true", "false", "nil", "undefined", "self", "bearer", "basic"])
 
 _QUERY = re.compile(r"(?P<before>[?&\s\"'\x1f]|^)(?P<name>code|key)=(?P<value>[\w\-.~%+/]{6,})")
-_BESIDE = re.compile(r"\b(?:state|grant_type|redirect_uri|session_state|client_id|authuser)=|oauth|callback|/auth|/login|/cb\b")
+_BESIDE = re.compile(
+    r"\b(?:state|grant_type|redirect_uri|session_state|client_id|authuser)=|oauth|callback|/auth|/login|/cb\b"
+)
 _AROUND = re.compile(r"[\s\"'<>\x1f]")
 _DETAIL = re.compile(r"Key \((?P<names>[^()]{1,200})\)=\((?P<values>[^\n]{1,2000}?)\)(?= (?:already|is |conflicts))")
 _NETRC = re.compile(r"\bmachine\s+\S+\s+login\s+\S+\s+password\s+(?P<value>\S+)")
+_AWAY = 2_000
 _REACH = 300  # how far an attribute may be from the name that another one holds
 
 _PATH = re.compile(
-    r"/[\w\-]*(?P<word>reset|verif|confirm|activat|invit|unsubscribe|magic|recover|token)[\w\-]*(?P<rest>(?:/[\w\-.~%:=]+){1,3})"
+    r"/[\w\-]*(?P<word>reset|verif|confirm|activat|invit|unsubscribe|magic|recover|token)[\w\-]*"
+    r"(?P<rest>(?:/[\w\-.~%:=]+){1,3})"
     r"|hooks\.slack\.com/services/(?P<slack>[\w/]+)|/bot\d+:(?P<bot>[\w\-]{20,})|/webhooks/\d+/(?P<hook>[\w\-]{20,})"
 )
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_NAMED_BY_ID = ("invit", "confirm", "token", "unsubscribe")  # what these paths name by a UUID is as well a thing as a key
+_NAMED_BY_ID = (
+    "invit",
+    "confirm",
+    "token",
+    "unsubscribe",
+)  # these paths name things by UUID, too
 _TOKEN = 16
 
 
@@ -85,12 +98,7 @@ def _otherwise(text: str, names: Names) -> Iterator[tuple[int, int]]:
     """Yields what a name tells of that is not its own: a `code` of OAuth, the columns of an error, .netrc."""
     if "code=" in text or "key=" in text:
         for found in _QUERY.finditer(text):
-            if found["name"] == "code":
-                told = opaque(found["value"]) and _BESIDE.search(_run(text, *found.span()))
-            else:  # of an API, as maps have it; keys of caches and objects are shorter, or hold slashes
-                told = found["before"] in ("?", "&") and len(found["value"]) >= _TOKEN and opaque(found["value"])
-                told = told and "/" not in found["value"]
-            if told:
+            if opaque(found["value"]) and (_is_a_code if found["name"] == "code" else _is_a_key)(found):
                 yield found.span("value")
     if ")=(" in text:
         for found in _DETAIL.finditer(text):
@@ -99,11 +107,18 @@ def _otherwise(text: str, names: Names) -> Iterator[tuple[int, int]]:
         yield from (found.span("value") for found in _NETRC.finditer(text))
 
 
-def _run(text: str, start: int, end: int) -> str:
-    """Returns the URL or form around a place."""
-    before = max((found.end() for found in _AROUND.finditer(text, max(0, start - 2000), start)), default=0)
-    after = _AROUND.search(text, end)
-    return text[max(before, start - 2000) : after.start() if after else len(text)]
+def _is_a_code(found: re.Match[str]) -> bool:
+    """Whether the URL or form around a `code` is one of OAuth."""
+    text, (start, end) = found.string, found.span()
+    first = max(0, start - _AWAY)
+    before = max((each.end() for each in _AROUND.finditer(text, first, start)), default=first)
+    after = _AROUND.search(text, end, end + _AWAY)
+    return _BESIDE.search(text, before, after.start() if after else end + _AWAY) is not None
+
+
+def _is_a_key(found: re.Match[str]) -> bool:
+    """Whether a `key` is that of an API, as maps have it: those of caches and objects are shorter, or hold slashes."""
+    return found["before"] in ("?", "&") and len(found["value"]) >= _TOKEN and "/" not in found["value"]
 
 
 def _columns(found: re.Match[str], names: Names) -> Iterator[tuple[int, int]]:
@@ -129,6 +144,8 @@ def _value_at(text: str, start: int, names: Names) -> Iterator[tuple[int, int]]:
     value = found[group]
     if value.lower() in _NOTHING or not re.search(r"\w.*\w", value) or (value.startswith("%") and len(value) <= 3):
         return
+    if group == "html" and names[value] != PLAIN:
+        return  # the name of a field
     if (kind == OPAQUE and not opaque(value)) or (kind == BUNDLE and value.isdigit()):
         return  # nothing made for machines; a number of tokens
     if group == "bare" and "sep" in found.groupdict():
@@ -151,12 +168,13 @@ def _found_at(text: str, start: int, end: int) -> re.Match[str] | None:
         if text[start - 1 : start] in ("<", ":") and (found := _ELEMENT.match(text, start)):
             return found
         close = text.find(">", end, end + _REACH)
-        if found := _ATTRIBUTE.search(text, tag, close if close >= 0 else end + _REACH):
-            return found
+        for found in _ATTRIBUTE.finditer(text, tag, close if close >= 0 else end + _REACH):
+            if not found.start() <= start < found.end():  # the name stands in the value itself: prose, an option
+                return found
         return _PROPERTY.match(text, start) if _PROPERTIES.search(text, tag, start) else None
-    if text[start - 1 : start] == ">" or text[max(0, start - 1) : start].isspace():
-        if found := _SIBLING.match(text, start):
-            return found
+    before = text[max(0, start - 1) : start]
+    if (before == ">" or before.isspace()) and (found := _SIBLING.match(text, start)):
+        return found
     if text[start : start + 2] == "--" or text[start - 2 : start] == "--":
         return _OPTION.match(text, start)
     if text[start - 1 : start] in ("'", '"'):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-from timetracer.cassette.model import Event
+from timetracer.cassette import bodies
+from timetracer.cassette.model import Body, Event, Result, Sent, Signature
 from timetracer.engine.matching import Matcher
 from timetracer.errors import Exhausted, NoMatch, ReplayError
 from timetracer.plugin import Plugin, Request
@@ -23,16 +25,25 @@ def report(
     text: str,
     cassette: str | None,
     rerecord: str,
+    hide: Callable[[Sequence[Event]], Sequence[Event]],
 ) -> ReplayError:
-    """Makes the error for a miss: it names the call, the fields compared, the nearest event and how to go on."""
-    call = f"{plugin.name} {request.method} {_short(request.target)}"
+    """Makes the error for a miss: it names the call, the fields compared, the nearest event and how to go on.
+
+    Args:
+        hide: takes secrets out of events. An error is printed, logged and put into spans; what was asked and what was
+            recorded may both be full of them.
+    """
+    live = _as_event(plugin, request, fields, body)
+    nearest = None if matcher is None or cassette is None else _nearest(plugin, request, fields, matcher, text)
+    asked, *others = hide([live] if nearest is None else [live, _with_its_body(nearest)])
+    call = f"{plugin.name} {request.method} {_short(asked.signature.url)}"
     if matcher is None or cassette is None:
         return NoMatch(
             f"no cassette for this call: {call}\n  {_hint_without_cassette(cassette)}\n  {rerecord}",
             reason="no cassette",
             call=call,
         )
-    lines = [f"  compared: {_short(_fields(request, fields, body))}"]
+    lines = [f"  compared: {_short(_fields(asked))}"]
     details: dict[str, Any] = {}
     if matcher.exhausted(text):
         times = len(matcher.index.exact[text])
@@ -43,12 +54,12 @@ def report(
         error: type[NoMatch] = Exhausted
     else:
         head, reason, error = f"no recorded call matches: {call}", "no match", NoMatch
-        nearest = _nearest(plugin, request, fields, matcher, text)
-        if nearest is None:
+        if not others:
             lines.append(f"  nearest:  none, the cassette holds no {plugin.name} call that is left")
         else:
+            nearest = others[0]
             lines.append(f"  nearest:  event {nearest.eid}: {nearest.signature.method} {_short(nearest.signature.url)}")
-            details = {"nearest": nearest.eid, "differences": differences(nearest, request, fields, body)}
+            details = {"nearest": nearest.eid, "differences": differences(nearest, asked)}
             lines += [f"  differs:  {line}" for line in details["differences"]]
     lines += [f"  cassette: {cassette}", f"  {rerecord}"]
     return error("\n".join([head, *lines]), reason=reason, call=call, cassette=cassette, **details)
@@ -62,9 +73,27 @@ def _hint_without_cassette(cassette: str | None) -> str:
     )
 
 
-def _fields(request: Request, fields: dict[str, Any], body: bytes) -> str:
-    shown: dict[str, Any] = {"method": request.method, "target": request.target, **fields}
-    if body:
+def _as_event(plugin: Plugin, request: Request, fields: dict[str, Any], body: bytes) -> Event:
+    signature = Signature(plugin.name, request.method, request.target, fields=fields)
+    return Event(-1, request.type, signature, Sent(body=Body(raw=[body])), Result())
+
+
+def _with_its_body(event: Event) -> Event:
+    """Returns the asking half of a recorded event."""
+    sent = event.request.body
+    raw = [] if sent is None or sent.raw is None else sent.raw
+    return Event(event.eid, event.type, event.signature, Sent(body=Body(raw=raw)), Result())
+
+
+def _body(event: Event) -> bytes:
+    sent = event.request.body
+    return b"" if sent is None else b"".join(bodies.unpack(sent))
+
+
+def _fields(asked: Event) -> str:
+    signature = asked.signature
+    shown: dict[str, Any] = {"method": signature.method, "target": signature.url, **signature.fields}
+    if body := _body(asked):
         shown["body"] = body[:_LONGEST].decode("utf-8", "backslashreplace")
     return ", ".join(f"{k}={v!r}" for k, v in shown.items())
 
@@ -85,18 +114,18 @@ def _nearest(plugin: Plugin, request: Request, fields: dict[str, Any], matcher: 
     return None if best is None else best[2]
 
 
-def differences(event: Event, request: Request, fields: dict[str, Any], body: bytes) -> list[str]:
+def differences(event: Event, asked: Event) -> list[str]:
     """Returns a line for each compared field in which a recorded event and a live call differ."""
-    signature = event.signature
+    signature, live = event.signature, asked.signature
     pairs: list[tuple[str, Any, Any]] = [
-        ("type", event.type, request.type),
-        ("method", signature.method, request.method),
-        ("target", signature.url, request.target),
+        ("type", event.type, asked.type),
+        ("method", signature.method, live.method),
+        ("target", signature.url, live.url),
     ]
-    pairs += [(name, signature.fields.get(name), fields.get(name)) for name in sorted({*signature.fields, *fields})]
+    names = sorted({*signature.fields, *live.fields})
+    pairs += [(name, signature.fields.get(name), live.fields.get(name)) for name in names]
     lines = [f"{name}: recorded {_short(repr(a))}, asked {_short(repr(b))}" for name, a, b in pairs if a != b]
-    sent = event.request.body
-    recorded = b"" if sent is None else b"".join(sent.raw or [])
+    recorded, body = _body(event), _body(asked)
     if recorded != body:
         lines.append(f"body: recorded {_short(repr(recorded))}, asked {_short(repr(body))}")
     return lines or ["only in order or number: see `timetracer show`"]

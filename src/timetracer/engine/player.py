@@ -244,7 +244,7 @@ class Player:
         signature = event.signature
 
         def missed(miss: ReplayError) -> ReplayError:
-            call = f"{signature.lib} {signature.method} {signature.url}"
+            call = f"{signature.lib} {signature.method} {signature.url.partition('?')[0]}"  # a query may hold secrets
             text = f"{miss}\n  event {event.eid}: {call}"
             more = {"call": call, "nearest": event.eid, "differences": [str(miss)]}
             return self.deck.missed(type(miss)(text, reason=miss.reason, **more))

@@ -37,6 +37,7 @@ class Rules:
         shared: what is known of connections, whichever cassette knows it.
         shared_answer: what answers a question about a connection, likewise; the question is canonical.
         rerecord: the command that records again, for messages.
+        hide: takes secrets out of events, for messages.
     """
 
     mocks: Callable[[Plugin], bool]
@@ -48,6 +49,7 @@ class Rules:
     repeats: bool = False
     recorded_pace: bool = False
     rerecord: str = "record again: TIMETRACER_MODE=record"
+    hide: Callable[[Sequence[Event]], Sequence[Event]] = lambda events: events
 
 
 @dataclass(slots=True)
@@ -239,13 +241,15 @@ class Playing:
                 text=text,
                 cassette=card.name if card is not None else self._choice.looked_in,
                 rerecord=self.rules.rerecord,
+                hide=self.rules.hide,
             )
 
     def _whole(self, plugin: Plugin, event: Event) -> Event:
         """Refuses an event that was not recorded in full: half an answer would be an invented one."""
         if event.incomplete:
+            signature = self.rules.hide([event])[0].signature
             raise ReplayError(
-                f"event {event.eid} ({plugin.name} {event.signature.method} {event.signature.url}) was not recorded in"
+                f"event {event.eid} ({plugin.name} {signature.method} {signature.url}) was not recorded in"
                 f" full: {event.incomplete}",
                 reason="decode error",
             )

@@ -21,6 +21,7 @@ from timetracer.engine.recording import Recording, Terms
 from timetracer.engine.sessions import SESSIONS
 from timetracer.runtime import libraries
 from timetracer.runtime.pipeline import Pipeline, read_library
+from timetracer.runtime.secrets import Secrets
 
 if TYPE_CHECKING:  # what only a replay needs is imported where it starts: a process that records starts 15 ms sooner
     from timetracer.engine.cards import Card
@@ -182,6 +183,7 @@ def rules_of(config: TraceConfig, known: Library | None, **more: Any) -> Rules:
         strict=config.strict_replay,
         repeats=config.allow_repeats,
         recorded_pace=config.stream_timing == "recorded",
+        hide=lambda events: Secrets(config).shown(events),
         **more,
     )
 

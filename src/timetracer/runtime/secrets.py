@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from timetracer.cassette import encryption
-from timetracer.cassette.model import Cassette
+from timetracer.cassette.model import Cassette, Event
 from timetracer.config import TraceConfig
 from timetracer.engine.guard import say_once
 from timetracer.errors import CassetteLocked, ConfigError
@@ -50,6 +51,10 @@ class Secrets:
     def hidden(self, cassette: Cassette) -> Redacted:
         """Returns the cassette as it may be written; nobody else may use it any more."""
         return self._redactor.redact(cassette, owned=True)
+
+    def shown(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Returns events as a message may show them: with marks in place of secrets, also where they are sealed."""
+        return self._redactor.shown(events)
 
     def closed(self, document: bytes) -> bytes:
         """Returns a file as it may lie on disk: encrypted, where there is a key and it is not used for sealing."""

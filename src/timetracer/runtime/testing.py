@@ -124,7 +124,8 @@ class Tested:
         unused = self.unused if self._unused != "ignore" else []
         if not unused:
             return
-        calls = "".join(f"\n  event {e.eid}: {e.signature.lib} {e.signature.method} {e.signature.url}" for e in unused)
+        told = unused if self._playing is None else self._playing.rules.hide(unused)
+        calls = "".join(f"\n  event {e.eid}: {e.signature.lib} {e.signature.method} {e.signature.url}" for e in told)
         number = "1 recorded call was" if len(unused) == 1 else f"{len(unused)} recorded calls were"
         message = f"{number} not made:{calls}\n  cassette: {self.path}\n  {self._rerecord}"
         if self._unused == "error":
