@@ -46,7 +46,7 @@ class CodedTexts:
         for text, (data, pack) in self._coded.items():
             made = self._found.within(blobs.redacted(data, self._names, self._found))
             if made != data:
-                self._found.form(text, self._spelled(text, pack(made)))
+                self._found.form(text, self._spelled(text, pack(made)), asked=True)
 
     @staticmethod
     def _spelled(text: str, data: bytes) -> str:

@@ -17,6 +17,7 @@ from timetracer.cassette.secrets_rules import KEYWORDS, PREFIX, is_card, luhn
 
 ANYWHERE = 8  # a secret of so many characters is replaced wherever it occurs
 AT_BOUNDARIES = 4  # a shorter one between characters that are neither letters nor digits; else only where it was found
+_ASKED = 4_096  # longer spellings are not listed: they would be written twice
 _ONE_BY_ONE = 64  # more needles than this are looked for together
 
 _CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
@@ -113,6 +114,7 @@ class Replacements:
         self.listed = list(listed)
         self.made: dict[str, str] = {}
         self.forms: dict[str, str] = {}  # other spellings of secrets, as found
+        self._asked: list[str] = []  # what stands for those that calls ask with
         self._known = set(self.listed)
         self._text = "\0".join(self.listed)
         self._make = make
@@ -122,7 +124,7 @@ class Replacements:
         made = self.made.get(secret)
         if made is not None:
             return made
-        if secret in self._known or is_empty(secret) or (len(secret) >= AT_BOUNDARIES and secret in self._text):
+        if secret in self._known or len(secret) < 2 or is_empty(secret) or (len(secret) >= AT_BOUNDARIES and secret in self._text):
             return secret
         if self._make is not None:
             made = secret if secret.startswith("ttsealed:") else self._make(secret)
@@ -150,22 +152,29 @@ class Replacements:
         made = self.put(plain)
         if made == plain:
             return raw
-        encoded = self.form(raw, "" if self._make is not None else _encode_alike(raw, plain, made))
+        encoded = self.form(raw, "" if self._make is not None else _encode_alike(raw, plain, made), asked=True)
         if "+" in raw and "%" not in raw:  # as likely not encoded at all
             self.put(raw)
         return encoded
 
-    def form(self, raw: str, made: str) -> str:
-        """Takes another spelling of a secret, and its replacement spelled alike; returns what stands for it."""
+    def form(self, raw: str, made: str, *, asked: bool = False) -> str:
+        """Takes another spelling of a secret, and its replacement spelled alike; returns what stands for it.
+
+        Args:
+            asked: it may be part of a question, so that replay has to know it for a replacement.
+        """
         if raw == made or raw.startswith("ttsealed:"):
             return raw
         if raw not in self.forms:
             self.forms[raw] = made if self._make is None else self._make(raw)
+            if asked and len(made) <= _ASKED:
+                self._asked.append(self.forms[raw])
+                self._known.add(self.forms[raw])
         return self.forms[raw]
 
     def found(self) -> list[str]:
-        """Returns all replacements, those of earlier passes first."""
-        return [*self.listed, *self.made.values()]
+        """Returns all replacements in each spelling that is used, those of earlier passes first."""
+        return list(dict.fromkeys((*self.listed, *self.made.values(), *self._asked)))
 
     def everywhere(self, document: bytes, texts: str) -> bytes:
         """Returns the JSON document with every secret replaced wherever it may be taken for itself.

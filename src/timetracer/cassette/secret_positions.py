@@ -116,7 +116,7 @@ class Positions:
             made = self._found.within(edited)
             if made != data:
                 text = box[key] if isinstance(box, dict) else getattr(box, key)
-                blobs.put(box, key, self._found.form(text, base64.b64encode(pack(made)).decode()))
+                blobs.put(box, key, self._found.form(text, base64.b64encode(pack(made)).decode(), asked=isinstance(box, dict)))
         for body in self._edited:
             body.close()
         self._coded.replace()

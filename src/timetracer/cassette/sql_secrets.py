@@ -80,9 +80,9 @@ class Statements:
             plain = ""
         if plain.isprintable() and plain:
             made = self._found.put(plain).encode().hex()
-            return raw[: len(raw) - len(told)] + self._found.form(told, made.upper() if told.isupper() else made)
+            return raw[: len(raw) - len(told)] + self._found.form(told, made.upper() if told.isupper() else made, asked=True)
         bare = raw.strip("%")  # of a pattern
         if "''" not in bare:
             return raw.replace(bare, self._found.put(bare)) if bare else raw
         made = self._found.put(bare.replace("''", "'"))
-        return raw.replace(bare, self._found.form(bare, made.replace("'", "''")))
+        return raw.replace(bare, self._found.form(bare, made.replace("'", "''"), asked=True))

@@ -12,7 +12,7 @@ _NAME = re.compile(r"[\w.\-]+")
 _QUOTE = r"\\*(?:[\"']|&quot;|&#(?:34|39|x27);)"
 _VALUE = (
     r"(?P<lead>(?:[Bb]earer|[Bb]asic|[Tt]oken)\s+)?"
-    rf"(?:b?(?P<quote>{_QUOTE})(?P<quoted>(?:(?!(?P=quote))(?:\\.|[^\\\n]))*)(?P=quote)|(?P<bare>[^\s,;&\"'<>()\[\]{{}}#]+))"
+    rf"(?:b?(?P<quote>{_QUOTE})(?P<quoted>(?:(?P=quote){{2}}|(?!(?P=quote))(?:\\.|[^\\\n]))*)(?P=quote)|(?P<bare>[^\s,;&\"'<>()\[\]{{}}#]+))"
 )
 _PAIR = re.compile(rf"(?P<name>[\w.\-]+)(?:{_QUOTE})?\]?(?P<sep>\s*(?:=>|=|:)\s*|\s+(?='))" + _VALUE)
 _COUPLE = re.compile(  # `('password', 'x')`: a pair as Python prints it, arguments of a script

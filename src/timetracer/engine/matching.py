@@ -23,6 +23,7 @@ from timetracer.engine.timeline import alone
 from timetracer.plugin import Plugin, Request
 
 _VOLATILE = re.compile(r'\{"\$volatile":\["((?:[^"\\]|\\.)*)",((?:[^"\\\]]|"(?:[^"\\]|\\.)*"|\\.)*)\]\}')
+_CODED = re.compile(r"(?:eyJ|gA[SNJW]|H4sI|eJ)[\w+/]{13}")  # JSON, a pickle, gzip and zlib in base64
 _LAZY = 3  # wildcards that something follows which might be theirs
 _encoder = msgspec.json.Encoder(order="deterministic", decimal_format="string")
 
