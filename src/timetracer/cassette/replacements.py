@@ -124,7 +124,12 @@ class Replacements:
         made = self.made.get(secret)
         if made is not None:
             return made
-        if secret in self._known or len(secret) < 2 or is_empty(secret) or (len(secret) >= AT_BOUNDARIES and secret in self._text):
+        if (
+            secret in self._known
+            or len(secret) < 2
+            or is_empty(secret)
+            or (len(secret) >= AT_BOUNDARIES and secret in self._text)
+        ):
             return secret
         if self._make is not None:
             made = secret if secret.startswith("ttsealed:") else self._make(secret)

@@ -10,7 +10,7 @@ from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secrets_rules import Names
 from timetracer.cassette.text_secrets import named
 
-_END = "\x1f\n"  # ends each text where they are searched together
+_END = "\n\0\n"  # ends each text where they are searched together: no value or white space reaches over it
 
 
 class RunningTexts:

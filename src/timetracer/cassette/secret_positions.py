@@ -116,7 +116,9 @@ class Positions:
             made = self._found.within(edited)
             if made != data:
                 text = box[key] if isinstance(box, dict) else getattr(box, key)
-                blobs.put(box, key, self._found.form(text, base64.b64encode(pack(made)).decode(), asked=isinstance(box, dict)))
+                blobs.put(
+                    box, key, self._found.form(text, base64.b64encode(pack(made)).decode(), asked=isinstance(box, dict))
+                )
         for body in self._edited:
             body.close()
         self._coded.replace()
@@ -253,8 +255,12 @@ class Positions:
         elif kind == _MAP and isinstance(value, list):
             self._pairs(value)
         elif kind == _STATEMENT and isinstance(value, str):
-            node[key] = value = self._statements.without_literals(value)
-            self._text(node, key, value)
+            made = self._statements.without_literals(value)
+            if made is None:
+                self._text(node, key, value)
+            else:
+                node[key] = made
+                self._strings.add(made)
         elif kind == _VALUE and (told := self._kind_beside(node)) != PLAIN:
             node[key] = self._secret(value, told)
         elif kind == _GRANT and isinstance(code := node.get("code"), str):

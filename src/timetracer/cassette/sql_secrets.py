@@ -39,16 +39,16 @@ class Statements:
         lower = sql.lower()
         return any(hint in lower for hint in self._hints)
 
-    def without_literals(self, sql: str) -> str:
-        """Returns a statement with its secret literals replaced."""
+    def without_literals(self, sql: str) -> str | None:
+        """Returns a statement with its secret literals replaced; None if it has none."""
         if not self.hints_at_secrets(sql) or not ("'" in sql or "$" in sql or any(char.isdigit() for char in sql)):
-            return sql
+            return None
         made, done = "", 0
         for value in sorted(values(sql), key=lambda value: value.start):
             if value.key is None and value.start >= done and self._kind(value.name) != PLAIN:
                 made += sql[done : value.start] + self._literal(sql[value.start : value.end], sql[: value.start])
                 done = value.end
-        return made + sql[done:] if done else sql
+        return made + sql[done:] if done else None
 
     def parameters(self, sql: str, given: Any) -> None:
         """Replaces the parameters that a statement writes to a secret column, or compares with one."""
@@ -80,7 +80,9 @@ class Statements:
             plain = ""
         if plain.isprintable() and plain:
             made = self._found.put(plain).encode().hex()
-            return raw[: len(raw) - len(told)] + self._found.form(told, made.upper() if told.isupper() else made, asked=True)
+            return raw[: len(raw) - len(told)] + self._found.form(
+                told, made.upper() if told.isupper() else made, asked=True
+            )
         bare = raw.strip("%")  # of a pattern
         if "''" not in bare:
             return raw.replace(bare, self._found.put(bare)) if bare else raw

@@ -19,12 +19,12 @@ _COUPLE = re.compile(  # `('password', 'x')`: a pair as Python prints it, argume
     rf"(?P<name>[\w.\-]+){_QUOTE}\s*,\s*b?(?P<quote>{_QUOTE})(?:[Bb]earer\s+|[Bb]asic\s+)?"
     r"(?P<quoted>[^\"'\\\n]*)(?P=quote)\s*[)\]]"
 )
-_OPTION = re.compile(r"(?P<name>[\w.\-]+)\s+(?P<quoted>(?!-)[^\s\"'\\]+)")
+_OPTION = re.compile(r"(?P<name>[\w.\-]+)[ \t]+(?P<quoted>(?!-)[^\s\"'\\]+)")
 _PART = re.compile(  # a multipart field
     r"(?P<name>[\w.\-]+)(?:\\?[\"'])?(?:;[^\r\n]*)?\r?\n(?:[^\r\n]+\r?\n)*\r?\n(?P<part>[^\r\n]+)"
 )
 _ATTRIBUTE = re.compile(r"\b(?:value|content)\s*=\s*(?:\\?[\"'](?P<html>[^\"'<>\\]+)|(?P<bare>[^\s\"'<>]+))")
-_CONTENT = r"(?:<!\[CDATA\[)?\s*(?P<part>[^<>\s\]](?:[^<>\]]*[^<>\s\]])?)\s*(?:\]\]>)?\s*<"
+_CONTENT = r"(?:<!\[CDATA\[)?\s*(?P<part>[^<>\s\]\0](?:[^<>\]\0]*[^<>\s\]\0])?)\s*(?:\]\]>)?\s*<"
 _ELEMENT = re.compile(r"(?P<name>[\w.\-]+)(?:\s[^<>\n]{0,200})?>\s*" + _CONTENT)
 _SIBLING = re.compile(
     r"(?P<name>[\w.\-]+)\s*</(?:\w+:)?(?:[Kk]ey|[Nn]ame)>\s*<(?:\w+:)?(?:[Vv]alue|string|data)\b[^<>]{0,200}>\s*"
@@ -36,11 +36,11 @@ _USERINFO = re.compile(r"://(?:[^/\s:@\"']*:(?P<userinfo>[^/\s\"'<>]+)|(?P<user>
 _CODE = re.compile(r"[A-Za-z_][A-Za-z_.]*")
 _NOTHING = frozenset(["none", "null", "true", "false", "nil", "undefined", "self", "bearer", "basic"])
 
-_QUERY = re.compile(r"(?P<before>[?&\s\"'\x1f]|^)(?P<name>code|key)=(?P<value>[\w\-.~%+/]{6,})")
+_QUERY = re.compile(r"(?P<before>[?&\s\"'\0]|^)(?P<name>code|key)=(?P<value>[\w\-.~%+/]{6,})")
 _BESIDE = re.compile(
     r"\b(?:state|grant_type|redirect_uri|session_state|client_id|authuser)=|oauth|callback|/auth|/login|/cb\b"
 )
-_AROUND = re.compile(r"[\s\"'<>\x1f]")
+_AROUND = re.compile(r"[\s\"'<>\0]")
 _DETAIL = re.compile(r"Key \((?P<names>[^()]{1,200})\)=\((?P<values>[^\n]{1,2000}?)\)(?= (?:already|is |conflicts))")
 _NETRC = re.compile(r"\bmachine\s+\S+\s+login\s+\S+\s+password\s+(?P<value>\S+)")
 _AWAY = 2_000
