@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from timetracer.cassette import secrets_rules
@@ -78,16 +78,116 @@ def test_what_is_quiet_the_walk_leaves_alone(value: Any, ascii_only: bool, compa
     data = json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":") if compact else None).encode(
         errors="surrogatepass"
     )
-    if not Quiet(Names())(data):
+    left_alone(data)
+
+
+def left_alone(data: bytes, fields: Sequence[str] = ()) -> None:
+    """Checks that the walk finds nothing in a body that is called quiet."""
+    if not Quiet(Names(fields))(data):
         return
     event = Event(1, "http.client", Signature("httpx", "GET", "http://x/"), Sent(), Result(body=Body(raw=[data])))
     cassette = packed(Cassette(trace=Trace(trace_id="0" * 32, root_id="0" * 16), events=[event]))
     before, found = deepcopy(cassette), Replacements()
-    positions = Positions(Names(), lambda body: False, found)
+    positions = Positions(Names(fields), lambda body: False, found)
     positions.cassette(cassette)
     positions.blobs()
     assert not found.made
     assert cassette == before
+
+
+_FIELDS = ["shoe size", "kennwort", "Ägypten Code", "x1y2", "PIN2"]
+_SECRET = st.sampled_from(["Zk3nP0wq7Lm2Xv9Bt5Rd", "hunter2", "Bearer Zk3nP0wq7Lm2Xv9Bt5Rd", "12345678"])
+_CALLED = [
+    *((word,) for word in sorted(secrets_rules._WORDS | secrets_rules._LAST | secrets_rules._OPAQUE)),
+    *secrets_rules._PHRASES,
+    *(tuple(field.split()) for field in _FIELDS),
+    *((word,) for word in ("code", "grant_type", "value", "name", "params", "rows", "sql", "authorization")),
+]
+_JOINED: list[Callable[[Sequence[str]], str]] = [
+    *(mark.join for mark in ("_", "-", ".", "/", " ", "")),
+    lambda words: words[0] + "".join(word.title() for word in words[1:]),
+    lambda words: "X" + "".join(word.title() for word in words) + "2",
+    lambda words: "_".join(words).upper(),
+    lambda words: "the_" + "_".join(words) + "_1",
+]
+_FORMS = [
+    *(
+        "{0}" + joined + "{1}" + end
+        for joined in (
+            "=",
+            ": ",
+            ":",
+            "='",
+            '="',
+            '":"',
+            '\\":\\"',
+            " => ",
+            "') = ('",
+            "', '",
+            "--",
+            "</",
+            "&quot;:&quot;",
+        )
+        for end in ("", "&x=1", "'", '"', "')", "</a>")
+    ),
+    '<input name="{}" value="{}">',
+    "<input value='{1}' name={0}>",
+    "<{0}>{1}</{0}>",
+    "<key>{}</key><string>{}</string>",
+    "--{} {}",
+    "--{}",
+    '{{"{}": "{}"}}',
+    "?x=1&{}={}&state=2",
+    "/reset/{1}/{0}",
+    "https://hooks.slack.com/services/T1/{1}{0}",
+    "https://{0}:{1}@host/",
+    "INSERT INTO t (a, {0}) VALUES (1, '{1}')",
+    "{0}",
+    "{1}",
+    JWT,
+    "ghp_" + "aB3x" * 9,
+    "hf_" + "aB3x" * 9,
+    "ya29." + "aB3x" * 9,
+    "378282246310005",
+    '"',
+    "\\",
+    "[",
+]
+
+
+@st.composite
+def _spelled(draw: st.DrawFn) -> str:
+    """A name that may be a secret's."""
+    return draw(st.sampled_from(_JOINED))(draw(st.sampled_from(_CALLED)))
+
+
+@st.composite
+def _near(draw: st.DrawFn) -> str:
+    """A text that may hold a secret, or two."""
+    pieces = draw(st.lists(st.sampled_from(_FORMS), min_size=1, max_size=2))
+    return "".join(piece.format(draw(_spelled()), draw(_SECRET)) for piece in pieces)
+
+
+_NESTED = st.recursive(
+    _near() | st.integers(),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(_spelled() | _near(), inner, max_size=3),
+        st.builds(lambda name, value: [name, value], _spelled(), inner),
+        st.builds(lambda name, value: {"value": value, "name": name}, _spelled(), inner),
+    ),
+    max_leaves=6,
+)
+
+
+@given(value=_NESTED, ascii_only=st.booleans(), layout=st.sampled_from([{}, {"indent": 2}, {"separators": (",", ":")}]))
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_what_comes_near_a_secret_is_quiet_only_where_the_walk_finds_none(
+    value: Any, ascii_only: bool, layout: Any
+) -> None:
+    """Every way to name a secret, in JSON of every layout and in text, with names that users gave as well."""
+    for data in (json.dumps(value, ensure_ascii=ascii_only, **layout), str(value)):
+        left_alone(data.encode(errors="surrogatepass"), _FIELDS)
 
 
 _SPELLINGS = [

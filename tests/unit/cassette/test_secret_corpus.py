@@ -527,7 +527,7 @@ ELSEWHERE: dict[str, Cassette] = {
             "http.server",
             "GET",
             "/",
-            traceback=f"Traceback\n  x\nValueError: bad password: '{SECRET}'\n\nThe above exception was the direct cause\n"
+            traceback=f"Traceback\n  x\nValueError: bad password: '{SECRET}'\n\nThe above exception was the cause\n"
             f"KeyError: 'token={SECRET}'\n",
         )
     ),
