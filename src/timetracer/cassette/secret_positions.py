@@ -12,6 +12,7 @@ import msgspec
 
 from timetracer.cassette import blobs, bodies, tables
 from timetracer.cassette.coded_texts import CodedTexts
+from timetracer.cassette.copied_rows import CopiedRows
 from timetracer.cassette.credential_headers import cookies, credentials, opaque_parts
 from timetracer.cassette.encoded_parts import columns_of, content, decode_base64, opened, plain
 from timetracer.cassette.model import Body, Cassette, Event, Pairs, Result, Sent
@@ -72,6 +73,7 @@ class Positions:
         self._edited: list[bodies.Edited] = []  # those of JSON that were looked into
         self._blobs: list[tuple[Any, Any, bytes, bytes, Callable[[bytes], bytes]]] = []
         self._coded = CodedTexts(names, found, self._node)
+        self._copied = CopiedRows(self._kind, found)
         self._aliases: dict[str, int] = {}  # of the statement at hand
         names.update(_SPECIAL)
         names.uncached.clear()
@@ -127,6 +129,7 @@ class Positions:
 
     def _event(self, event: Event) -> None:
         signature, result = event.signature, event.result
+        self._copied.event(event)
         self._aliases = self._secret_aliases(signature.fields.get("sql"))
         self._text(signature, "url", signature.url)
         self._node(signature.fields)
