@@ -30,10 +30,11 @@ _SHAPED = re.compile(
 )
 """Matches in whatever is secret by its shape, card numbers aside, or is JSON in base64."""
 _NAMING = (
-    rb"k(?:ey|(?<=cook)ie|(?<=tok)en|(?<=websock)et)|h(?<=auth)|w(?:(?<=pw)d|(?<=jw)t)|v(?:(?<=cv)[vc]|(?<=activ)at|(?<=inv)it)"
-    rb"|g(?:(?<=sig)(?:nat|\")|(?<=mag)ic)|c(?:(?<=sec)(?:ur|ret)|ode|ard|redential|(?<=csc)|(?<=hmac)|(?<=rec)over)"
-    rb"|p(?:ass|in\"|an\"|innumber|(?<=otp))|f(?:(?<=srf)|(?<=conf)irm|(?<=verif))"
-    rb"|s(?:essi|id\"|sn|aml|(?<=ass)ert|(?<=res)et|(?<=uns)ubscribe|(?<=hooks)[\"/])"
+    rb"k(?:ey|(?<=cook)ie|(?<=tok)en|(?<=websock)et)|h(?<=auth)|w(?:(?<=pw)d|(?<=jw)t)"
+    rb"|v(?:(?<=cv)[vc]|(?:(?<=activ)at|(?<=inv)it)[a-z\"]{0,20}/)|g(?:(?<=sig)(?:nat|\")|(?<=mag)ic[a-z\"]{0,20}/)"
+    rb"|c(?:(?<=sec)(?:ur|ret)|ode|ard|redential|(?<=csc)|(?<=hmac)|(?<=rec)over[a-z\"]{0,20}/)"
+    rb"|p(?:ass|in\"|an\"|innumber|(?<=otp))|f(?:(?<=srf)|(?:(?<=conf)irm|(?<=verif))[a-z\"]{0,20}/)"
+    rb"|s(?:essi|id\"|sn|aml|(?<=ass)ertion|(?:(?<=res)et|(?<=uns)ubscribe|(?<=hooks))[a-z\"]{0,20}/)"
 )
 """Matches in every name that is secret whatever the settings, and in what paths say before a token."""
 _USERINFO = re.compile(rb":(?:\\?/){2}[^/\s]*@")
