@@ -103,6 +103,7 @@ class Request(msgspec.Struct, kw_only=True, gc=False):
     replies: int | None = 1  # answers to expect on the link; None: a stream, open until its link closes
     shared: bool = False  # belongs to the connection (preamble, introspection): served as often as asked
     courtesy: tuple[Value, ...] = ()  # answers nobody depends on (ROLLBACK), given where none was recorded
+    optional: bool = False  # chance decides whether it is asked (a pool's check of a connection): never missing
 
 
 # ------------------------------------------------------------------------------------------------ what comes back

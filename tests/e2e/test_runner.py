@@ -59,6 +59,21 @@ def test_an_unchanged_application_matches_in_processes_of_its_own(shop: Shop) ->
     assert sum(each["matched"] for each in printed["cassettes"]) > 100
 
 
+def test_a_health_check_that_a_fresh_connection_needs_not_is_no_change(shop: Shop) -> None:
+    """Who asks a kept connection whether it lives is chance: recorded in many requests, asked by none in the replay."""
+    kept = {"SHOP_CONN_MAX_AGE": "600", "SHOP_CONN_HEALTH_CHECKS": "1"}
+    asked = [Asked("GET", f"/stock/item-{n}/") for n in range(12)]
+    shop.run("record", GUNICORN, asked, at_once=1, **kept)
+    shop.take_all_away()
+    events = [event for each in shop.recorded() for event in each.events]
+    assert sum(event.signature.fields.get("sql") == "SELECT 1" for event in events) > 4
+    for workers in ("1", "2"):
+        printed = replay(shop, "--app", "shop.wsgi:application", "--workers", workers, code=0, **kept)
+        assert printed["summary"]["matched"] == len(printed["cassettes"]) >= 12
+    again = replay(shop, "--app", "shop.wsgi:application", code=0)
+    assert again["summary"]["matched"] == len(again["cassettes"])
+
+
 def test_a_call_that_was_changed_is_named_with_its_differences(shop: Shop, tmp_path: Path) -> None:
     """One call of one view asks for more now: that call is named, with what differs, and nothing else."""
     old, new = '{"reference": str(order.reference)}', '{"reference": str(order.reference), "channel": "web"}'

@@ -114,6 +114,7 @@ class Event(msgspec.Struct, omit_defaults=True):
     start_offset_ms: float = 0.0
     duration_ms: float | None = None
     incomplete: str | None = None  # why the event cannot be replayed in full
+    optional: bool = False  # chance decides whether a replay asks for it
 
 
 class Draw(msgspec.Struct, omit_defaults=True):

@@ -394,5 +394,5 @@ class Matcher:
         return text in self.index.exact
 
     def unused(self) -> list[Event]:
-        """Returns the events that no call asked for."""
-        return [e.event for e in self.index.entries if e.event.eid not in self.used]
+        """Returns the events that no call asked for, but for those that chance decides on."""
+        return [e.event for e in self.index.entries if e.event.eid not in self.used and not e.event.optional]

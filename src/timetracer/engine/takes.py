@@ -223,6 +223,7 @@ class Take:
             start_offset_ms=(self.started - epoch) // 1000 / 1000,
             duration_ms=None if self.ended is None else (self.ended - self.started) // 1000 / 1000,
             incomplete=self._why_incomplete(),
+            optional=request.optional,
         )
 
     def _result(self) -> model.Result:

@@ -114,14 +114,15 @@ def _not_ours(call: Call) -> None:
 
 def _request(pgconn: Any, raw: bytes, params: Value) -> Request:
     text = sql.canonical(raw.decode("utf-8", "surrogateescape"))
-    tag = sql.steering(text)
+    tag, checked = sql.steering(text), _checked(pgconn, text)
     return Request(
         type="db.query",
         method=sql.verb(text),
         target=results.database(pgconn),
         fields=sql.statement(text, params),
         shared=_of_connection(text) and pgconn.transaction_status != pq.TransactionStatus.INERROR,
-        courtesy=({"status": tag},) if tag else _checked(pgconn, text) or _skipped(pgconn),
+        courtesy=({"status": tag},) if tag else checked or _skipped(pgconn),
+        optional=bool(checked),
     )
 
 

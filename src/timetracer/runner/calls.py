@@ -24,7 +24,7 @@ def differences(recorded: Cassette, outcome: Cassette) -> list[Call]:
         found.append(_missed(miss, nearest, now))
     stopped = min((call.eid for call in found if call.eid is not None), default=None) if found else None
     then = paths(recorded.spans)
-    for event in unused.values():
+    for event in (event for event in unused.values() if not event.optional):
         after_a_miss = bool(found) and (stopped is None or event.eid > stopped)
         kind: Kind = "unreached" if after_a_miss else "missing"
         found.append(Call(kind, name_of(event), event.eid, span=then.get(event.span_id or "", "")))

@@ -37,6 +37,7 @@ if os.environ.get("SHOP_PG_PORT"):
     }
 for database in DATABASES.values():
     database["CONN_MAX_AGE"] = int(os.environ.get("SHOP_CONN_MAX_AGE", "0"))
+    database["CONN_HEALTH_CHECKS"] = bool(os.environ.get("SHOP_CONN_HEALTH_CHECKS"))
 if os.environ.get("SHOP_REDIS_URL"):
     CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": os.environ["SHOP_REDIS_URL"]}
