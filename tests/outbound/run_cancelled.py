@@ -8,19 +8,21 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import anyio
 import httpx
+import psycopg
 import redis.asyncio
+from psycopg_pool import AsyncConnectionPool
 
 import timetracer
 
-URL, REDIS = os.environ["UPSTREAM"], os.environ["REDIS"]
+URL, REDIS, POSTGRES = os.environ["UPSTREAM"], os.environ["REDIS"], os.environ["POSTGRES"]
 SOON, LATE = 0.4, 5.0
 noise: list[str] = []
 Call = Callable[[], Awaitable[Any]]
@@ -53,6 +55,31 @@ async def redis_blocking() -> None:
         await client.blpop("nothing-here", int(LATE))
     finally:
         await client.aclose()
+
+
+async def psycopg_query() -> None:
+    async with await psycopg.AsyncConnection.connect(POSTGRES) as connection:
+        await connection.execute("SELECT pg_sleep(%s)", [LATE])
+
+
+async def psycopg_pool() -> None:
+    async with _pool() as pool, pool.connection() as connection, connection.transaction():
+        await connection.execute("SELECT 1")
+        await connection.execute("SELECT pg_sleep(%s)", [LATE])
+
+
+@asynccontextmanager
+async def _pool() -> AsyncIterator[AsyncConnectionPool]:
+    """Gives a pool that serves the next one after a call was cancelled, and that leaves nothing running."""
+    pool = AsyncConnectionPool(POSTGRES, min_size=1, open=False)
+    try:
+        await pool.open()
+        yield pool
+    finally:
+        with anyio.CancelScope(shield=True):
+            async with pool.connection() as connection:
+                assert await (await connection.execute("SELECT 'next'")).fetchone() == ("next",)
+            await pool.close()
 
 
 async def wait_for(call: Call) -> None:
@@ -100,7 +127,7 @@ async def cancel_scope(call: Call) -> str:
     return "left"
 
 
-CALLS: list[Call] = [httpx_head, httpx_body, aiohttp_head, aiohttp_body, redis_blocking]
+CALLS: list[Call] = [httpx_head, httpx_body, aiohttp_head, aiohttp_body, redis_blocking, psycopg_query, psycopg_pool]
 WAYS = [wait_for, timeout, cancel, task_group, move_on, fail_after, cancel_scope]
 
 

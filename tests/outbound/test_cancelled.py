@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.services import RedisServer, Upstream
+from tests.services import PostgresServer, RedisServer, Upstream
 
 
 def _run(mode: str, folder: Path, env: dict[str, str]) -> Any:
@@ -23,17 +23,20 @@ def _run(mode: str, folder: Path, env: dict[str, str]) -> Any:
     return json.loads(done.stdout)
 
 
-def test_a_cancelled_call_ends_as_without_us(tmp_path: Path, upstream: Upstream, redis_server: RedisServer) -> None:
+def test_a_cancelled_call_ends_as_without_us(
+    tmp_path: Path, upstream: Upstream, redis_server: RedisServer, postgres_server: PostgresServer
+) -> None:
     """By asyncio's and anyio's timeouts, scopes and groups: the same exception, in time, and nothing left running."""
-    env = {"UPSTREAM": upstream.url, "REDIS": redis_server.url}
+    env = {"UPSTREAM": upstream.url, "REDIS": redis_server.url, "POSTGRES": postgres_server.url}
     live = _run("live", tmp_path, env)
-    assert len(live) == 35
+    assert len(live) == 49
     assert all(early and not left and not noise for _, left, _, early, noise in live.values()), live
     assert _run("record", tmp_path, env) == live
-    upstream.stop()
-    redis_server.stop()
+    servers = (upstream, redis_server, postgres_server)
+    for server in servers:
+        server.stop()
     try:
         assert _run("replay", tmp_path, env) == live
     finally:
-        upstream.start()
-        redis_server.start()
+        for server in servers:
+            server.start()

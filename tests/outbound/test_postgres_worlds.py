@@ -289,7 +289,7 @@ def test_a_cleared_result_is_refused(dsn: str, tmp_path: Path) -> None:
 
     def work() -> None:
         with psycopg.connect(dsn, autocommit=True) as conn:
-            found = conn.execute("select 1").pgresult
+            found = conn.execute("select 7").pgresult
             assert found is not None
             found.clear()
 
@@ -348,3 +348,31 @@ print(len(os.listdir(tempfile.gettempdir())), conn.execute("select 1").fetchall(
         done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False)
         assert (done.stdout, done.returncode) == ("1 [(1,)]\n", 0), done.stderr
         assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("cancels", [True, False])
+def test_an_answer_to_a_cancel_waits_for_it(cancels: bool, dsn: str, tmp_path: Path) -> None:
+    """What came because another thread cancelled comes once that is done again, or late where nobody does."""
+
+    def work(cancels: bool) -> list[str]:
+        seen: list[str] = []
+
+        def cancel(conn: psycopg.Connection[Any]) -> None:
+            seen.append("cancels")
+            conn.cancel()
+
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            timer = threading.Timer(0.3, cancel, [conn]) if cancels else threading.Timer(0, seen.append, ["idle"])
+            timer.start()
+            with pytest.raises(psycopg.errors.QueryCanceled) as raised:
+                conn.execute("select pg_sleep(60)")
+            seen.append(str(raised.value))
+            timer.join()
+            seen.extend(str(row) for row in conn.execute("select 5"))
+        return seen
+
+    with timetracer.record(tmp_path / "c.json"):
+        recorded = work(True)
+    assert recorded == ["cancels", "canceling statement due to user request", "(5,)"]
+    with timetracer.replay(tmp_path / "c.json"):
+        assert work(cancels) == ["cancels" if cancels else "idle", *recorded[1:]]

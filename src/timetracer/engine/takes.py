@@ -136,9 +136,10 @@ class Take:
             self.cancelled = True  # the app stopped waiting; the answer never came
             self.finished()
             raise
-        except Exception as error:
+        except (Exception, GeneratorExit) as error:  # the latter: of a generator function, left by who awaits it
             with guard(f"{plugin.name}: keeping an error"):
-                self.came(plugin.encode_error(call, error), link)
+                if self.left or self.stream or isinstance(error, Exception):  # else one that runs inside took it
+                    self.came(plugin.encode_error(call, error), link)
             raise
         with guard(f"{plugin.name}: keeping an answer"):
             if not role.idle(result) or (not self.stream and self.left):

@@ -6,8 +6,8 @@ A moved connection is the same object with another libpq connection in it: what 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from logging import getLogger
 from typing import Any
 
@@ -88,16 +88,6 @@ def _peer(asked: Mapping[str, Any], peer: Peer) -> str:
 # ------------------------------------------------------------------------------------------------ links
 
 
-def owner_of(pgconn: Any) -> Any:
-    """Returns the connection that a libpq connection belongs to; itself where there is none yet.
-
-    https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_connection_base.py#L110
-    """
-    handler = pgconn.notice_handler
-    found = handler.args[0]() if isinstance(handler, partial) and handler.args else None
-    return pgconn if found is None else found
-
-
 def waiting(call: Call) -> object:
     """Returns the connection that is about to wait: here alone it may move, for the wait is for one socket."""
     connection, generator = call.owner, call.arg(0, "gen")
@@ -110,9 +100,7 @@ def waiting(call: Call) -> object:
 
 def of_connection(call: Call) -> object:
     """Returns the connection that sends."""
-    call.owner.__dict__[_WAITING] = None
-    call.owner.__dict__.pop(results.NOTICES, None)
-    return call.owner
+    return _asking(call.owner)
 
 
 def of_cursor(call: Call) -> object:
@@ -121,9 +109,30 @@ def of_cursor(call: Call) -> object:
     connection = cursor._conn
     if cursor._pgconn is not connection.pgconn:
         cursor._pgconn = connection.pgconn
+    return _asking(connection)
+
+
+def _asking(connection: Any) -> Any:
     connection.__dict__[_WAITING] = None
     connection.__dict__.pop(results.NOTICES, None)
+    connection.__dict__.pop(results.CANCELLED, None)
+    connection.__dict__[results.ASKED] = time.monotonic()
     return connection
+
+
+def cancelled(call: Call) -> object:
+    """Returns the connection whose statement the app cancels: of it, or of the libpq connection given (3.1)."""
+    return results.owner_of(call.args[0]) if call.args else call.owner
+
+
+def note_cancel(call: Call) -> Call:
+    """Keeps with the connection that the app cancels, and how long after it asked; a peer has waited for this."""
+    connection: Any = cancelled(call)
+    connection.__dict__[results.CANCELLED] = time.monotonic() - connection.__dict__.get(results.ASKED, 0.0)
+    peer = Peer.of(connection.pgconn) if connection.pgconn.status == pq.ConnStatus.OK else None
+    if peer is not None:
+        peer.cancel()
+    return call
 
 
 def note_notice(call: Call) -> Call:

@@ -17,6 +17,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import cycle
 from logging import getLogger
 from pathlib import Path
@@ -59,6 +60,7 @@ class Peer:
 
     home: Any = None
     refusing = False
+    _cancelled = False
     _numbers = cycle(range(1, 65536))  # of ports, for libpq
     _open: ClassVar[dict[int, Peer]] = {}
 
@@ -73,6 +75,8 @@ class Peer:
         self._listener.listen(4)
         self._wake, self._woken = socket.socketpair()
         self._client: socket.socket | None = None
+        self._unsaid = b""
+        self._waits: float | None = None
         self._open[self.number] = self
         threading.Thread(target=self._run, name=f"timetracer-postgres-{self.number}", daemon=True).start()
 
@@ -95,6 +99,7 @@ class Peer:
         if self.refusing:
             return
         self.refusing = in_pipeline and any("error" in each for each in results)
+        self._cancelled = False
         self._conversation.answers.append(results)
 
     def push(self, results: Sequence[Result]) -> None:
@@ -102,12 +107,20 @@ class Peer:
         self._fed.append(results)
         self._wake.send(b"\0")
 
+    def cancel(self) -> None:
+        """Gives at once the answer that only came through a cancel."""
+        self._cancelled = True
+        with suppress(OSError):  # the connection is closed
+            self._wake.send(b"\0")
+
     def _run(self) -> None:
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._listener, selectors.EVENT_READ, self._accept)
                 selector.register(self._woken, selectors.EVENT_READ, self._give_pushed)
                 self._serve(selector)
+        except ConnectionError:
+            pass  # the client left while it was told something
         except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error) as error:
             _LOG.warning("the stand-in PostgreSQL peer gave up: %s", type(error).__name__)
         finally:  # libpq waits for ever on a socket that stays open
@@ -120,9 +133,11 @@ class Peer:
     def _serve(self, selector: selectors.BaseSelector) -> None:
         going = True
         while going:
-            ready = selector.select(_WAIT_FOR_CLIENT if self._client is None else None)
-            if not ready:
+            ready = selector.select(_WAIT_FOR_CLIENT if self._client is None else self._waits)
+            if not ready and self._client is None:
                 return
+            if not ready:  # nobody cancels it this time
+                self._give()
             for key, _ in ready:
                 going = key.data(selector) and going
 
@@ -147,11 +162,22 @@ class Peer:
 
     def _give_pushed(self, selector: selectors.BaseSelector) -> bool:
         self._woken.recv(4096)
+        if self._cancelled:
+            self._give()
         while self._fed:
             self._send(self._conversation.push(self._fed.popleft()))
         return not self._conversation.over
 
     def _send(self, data: bytes) -> None:
+        """Says it; only later where it is the answer to a statement that has yet to be cancelled."""
+        self._unsaid += data
+        if self._conversation.waits is not None:
+            self._waits, self._conversation.waits = self._conversation.waits, None
+        if self._waits is None or self._cancelled:
+            self._give()
+
+    def _give(self) -> None:
+        data, self._unsaid, self._waits = self._unsaid, b"", None
         if data and self._client is not None:
             self._client.sendall(data)
 
@@ -171,6 +197,7 @@ class Conversation:
     def __init__(self, settings: Mapping[str, str], pid: int, status: bytes = b"I") -> None:
         self.answers: deque[Sequence[Result]] = deque()
         self.over = False
+        self.waits: float | None = None  # seconds for which a cancel is waited for before all this is said
         self._settings = dict(settings)
         self._before = dict(settings)  # the transaction
         self._pid = pid
@@ -353,6 +380,7 @@ class Conversation:
 
     def _fail(self, result: Result, sql: str = "") -> None:
         self._notice(result)
+        self.waits = result.get("cancelled")
         if fields := result["error"]:
             self._say(wire.error_response(fields))
         self._skipping = True

@@ -29,7 +29,13 @@ _SETTING_TAGS = (b"SET", b"RESET", b"DISCARD ALL", b"ROLLBACK", b"COMMIT")
 _FIELDS = tuple((name, getattr(pq.DiagnosticField, name.upper())) for name in ERROR_FIELDS)
 _STREAMED = {pq.ExecStatus.SINGLE_TUPLE, getattr(pq.ExecStatus, "TUPLES_CHUNK", pq.ExecStatus.SINGLE_TUPLE)}
 _COPIES = {pq.ExecStatus.COPY_IN: "in", pq.ExecStatus.COPY_OUT: "out"}
-NOTICES = "_timetracer_notices"
+NOTICES, ASKED, CANCELLED = "_timetracer_notices", "_timetracer_asked", "_timetracer_cancelled"
+_CANCELED = {
+    "severity": "ERROR",
+    "severity_nonlocalized": "ERROR",
+    "sqlstate": "57014",
+    "message_primary": "canceling statement due to user request",
+}
 # https://github.com/psycopg/psycopg/blob/3.1.20/psycopg/psycopg/pq/pq_ctypes.py#L405 and libpq's own words.
 _READING, _GONE = "consuming input failed: ", "server closed the connection unexpectedly"
 _JSONB, _JSON = 3802, 114
@@ -74,15 +80,38 @@ def described(found: Sequence[Any], pgconn: Any) -> Value:
     Nothing changes a result but `clear()`, so it is read where it is encoded; settings are those of this moment.
     """
     changed = settings(pgconn) if any(_changes_settings(each) for each in found) else None
-    owner = pgconn.notice_handler.args[0]() if isinstance(pgconn.notice_handler, partial) else None
-    notices = owner.__dict__.pop(NOTICES, None) if owner is not None else None
-    return Later(partial(_all_described, found, changed, notices))
+    owner = owner_of(pgconn)
+    notices = owner.__dict__.pop(NOTICES, None) if owner is not pgconn else None
+    return Later(partial(_all_described, found, changed, notices, _patience(owner)))
 
 
-def _all_described(found: Sequence[Any], changed: Value, notices: Value) -> Value:
+def owner_of(pgconn: Any) -> Any:
+    """Returns the connection that a libpq connection belongs to; itself where there is none yet.
+
+    https://github.com/psycopg/psycopg/blob/3.3.2/psycopg/psycopg/_connection_base.py#L110
+    """
+    handler = pgconn.notice_handler
+    found = handler.args[0]() if isinstance(handler, partial) and handler.args else None
+    return pgconn if found is None else found
+
+
+def _patience(owner: Any) -> float | None:
+    """Returns how long an app may take to cancel what it cancelled; None where it did not."""
+    asked = getattr(owner, CANCELLED, None)
+    return None if asked is None else round(asked + 1, 3)
+
+
+def broken_off(pgconn: Any) -> Value:
+    """Returns the answer to a statement that the app did not wait for: the server's to who cancels."""
+    return {"error": _CANCELED, "cancelled": _patience(owner_of(pgconn)) or 1.0}
+
+
+def _all_described(found: Sequence[Any], changed: Value, notices: Value, patience: float | None) -> Value:
     kept = [_described(each, changed) for each in found]
     if kept and notices:
         kept[0]["notices"] = notices
+    if patience is not None:
+        kept = [each | {"cancelled": patience} if "error" in each else each for each in kept]
     return kept[0] if len(kept) == 1 else kept
 
 

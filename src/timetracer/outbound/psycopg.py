@@ -101,7 +101,7 @@ def _in_this_context(call: Call) -> Call:
 
 
 def _first(call: Call) -> object:
-    return connections.owner_of(call.args[0])
+    return results.owner_of(call.args[0])
 
 
 def _of_copy(call: Call) -> object:
@@ -297,6 +297,8 @@ def _refuse(call: Call, *answer: Any) -> Any:
 
 
 def _encode_error(call: Call, error: BaseException) -> Value:
+    if isinstance(error, GeneratorExit) and call.owner is None:  # an answer that the app does not wait for any more
+        return results.broken_off(call.args[0])
     if isinstance(call.owner, _Pipeline):
         return _kept_pipelined(call, None)
     if isinstance(call.owner, _Cursor | _Connection | _Copy):
@@ -330,6 +332,7 @@ def _takes(
 
 
 _INFO = "psycopg:ConnectionInfo"
+_CANCELS = "_try_cancel" if hasattr(_Connection, "_try_cancel") else "cancel"  # 3.1: beneath both ways to ask for it
 _CURSOR = f"{_Cursor.__module__}:{_Cursor.__name__}"
 _SERVER_CURSOR = f"{_ServerCursor.__module__}:{_ServerCursor.__name__}"
 _CONNECTION = f"{_Connection.__module__}:{_Connection.__name__}"
@@ -342,7 +345,7 @@ _OPEN = Open(
     leave=connections.move,
 )
 # libpq before 17 cancels in one blocking call that keeps the GIL: a peer in this process could never answer it.
-_CANCEL = Open(stand_in=lambda call, real, known: None, link=of_connection)
+_CANCEL = Open(stand_in=lambda call, real, known: None, link=connections.cancelled)
 _LISTENS = Exchange(describe=_notifications, encode=_refuse, decode=_refuse)
 _WAIT = Send(link=connections.waiting, describe=_not_ours, feed=lambda call, answers: None)
 
@@ -354,7 +357,8 @@ PLUGIN = Plugin(
     decode_error=_decode_error,
     patches=(
         Patch(f"{_CONNECTION}._connect_gen", _OPEN),
-        Patch(f"{_CONNECTION}.cancel", _CANCEL),
+        Patch(f"{_CONNECTION}.{_CANCELS}", _CANCEL, prepare=connections.note_cancel),
+        Patch(f"{_CONNECTION}._cancel_gen", prepare=connections.note_cancel, since="3.2"),
         Patch(
             "psycopg.connection_async:conninfo_attempts_async",
             Exchange(describe=_lookup, encode=_addresses, decode=_attempts),
