@@ -121,7 +121,7 @@ if record:
 run(20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for _ in range(calls // 20):
-    with door(Inbound(type="http.server", method="GET", target="/")):
+    with door(lambda: Inbound(type="http.server", method="GET", target="/")):
         run(20)
 print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
 """

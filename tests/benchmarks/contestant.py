@@ -91,7 +91,7 @@ def _record(library: str, calls: Calls, folder: Path) -> Callable[[int], dict[st
     timetracer.start(TraceConfig(mode="record", cassette_dir=str(folder)))
 
     def run(count: int) -> None:
-        with _in_a_span(), door(Inbound(type="http.server", method="GET", target="/bench")) as visit:
+        with _in_a_span(), door(lambda: Inbound(type="http.server", method="GET", target="/bench")) as visit:
             calls(count)
             visit.answer(status=200)
 

@@ -83,7 +83,7 @@ class Suite:
 
     steps: str
     instrumentors: Sequence[str] = ()
-    timeout: float = 120.0
+    timeout: float = 600.0
     only: Sequence[str] = field(default=())
     python: str = sys.executable
 

@@ -13,6 +13,7 @@ from typing import Any
 import time_machine
 from opentelemetry import context
 
+from timetracer.engine.guard import attempt
 from timetracer.engine.sessions import SESSION_KEY
 
 _TRUE_TIME = (
@@ -34,10 +35,16 @@ _travel: Any = None
 
 def _now() -> int:
     true: int = _real_time_ns()
+    told = attempt("telling the time", _told, true)
+    return true if told is None else told
+
+
+def _told(true: int) -> int:
+    """Returns the time for who asks, once the clock is in place: also where the process records again."""
     session: Any = context.get_current().get(SESSION_KEY)
     if session is None:
         return true
-    frame: FrameType | None = sys._getframe(2)  # time_machine's function; then, past the loop, the caller
+    frame: FrameType | None = sys._getframe(4)  # time_machine's function; then, past the loop, the caller
     kind = _PASSED
     while kind is _PASSED:
         if frame is None:

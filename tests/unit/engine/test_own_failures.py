@@ -24,7 +24,7 @@ import requests
 import timetracer
 from tests.server_process import free_ports
 from tests.services import Upstream
-from timetracer.engine import drivers
+from timetracer.engine import clock, drivers
 from timetracer.engine.bodies import Copy
 from timetracer.engine.guard import guard, say_once
 from timetracer.plugin import Call
@@ -32,6 +32,9 @@ from timetracer.plugin import Call
 SKIN = {"wrapping.py", "drivers.py", "guard.py"}
 """Where our code is a few instructions around the app's call that keep nothing, so that there is nothing to fail."""
 OUTERMOST = {
+    "_SessionClock.time",
+    "_SessionClock.time_ns",
+    "_now",
     "_drawing.<locals>.draw",
     "install.<locals>.create_task",
     "install.<locals>.start",
@@ -78,6 +81,20 @@ class Injected:
 
 
 CLIENT = httpx.Client(verify=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_connection_left() -> Iterator[None]:
+    yield
+    CLIENT.close()
+
+
+@pytest.fixture
+def replayed_before() -> Iterator[None]:
+    """The clock in place, as in a process that has replayed: it stays there."""
+    clock.install()
+    yield
+    clock.uninstall()
 
 
 def _get(url: str) -> Any:
@@ -132,6 +149,7 @@ def _threads(url: str) -> Any:
         return done, pool.submit(int, "2").result()
 
 
+@pytest.mark.usefixtures("replayed_before")
 @pytest.mark.parametrize(
     "call", [_get, _stream, _upload, _file, _refused, _async, _draws, _tasks, _threads], ids=lambda call: call.__name__
 )

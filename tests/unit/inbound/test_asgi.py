@@ -208,7 +208,7 @@ def test_a_body_is_received_ahead_where_it_is_wanted() -> None:
         reads_ahead = True
 
     @contextmanager
-    def wanting(inbound: Any) -> Iterator[Any]:
+    def wanting(describe: Any, *came: Any) -> Iterator[Any]:
         yield Ahead(None)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
