@@ -326,14 +326,23 @@ class Visit(Protocol):
     def error(self, error: BaseException) -> None:
         """Notes the exception that the app raised, also where a framework turned it into an answer."""
 
+    def note(self, function: Callable[..., Value], *args: Any) -> Value:
+        """Runs what reads or keeps something of the call; where it fails that is our own affair, and this gives None.
+
+        The app's own functions, and what tells of its client, are never run in here.
+        """
+
     def resume(self) -> AbstractContextManager[None]:
         """Makes the call current again, for work after the door is left (a streamed body)."""
 
 
 class Door(Protocol):
-    """Opens a session for what came in; leaving it ends the call itself, not its open bodies."""
+    """Opens a session for what came in; leaving it ends the call itself, not its open bodies.
 
-    def __call__(self, inbound: Inbound) -> AbstractContextManager[Visit]: ...
+    It is given what describes the call, and with what: describing may fail, and then the app serves the call as ever.
+    """
+
+    def __call__(self, describe: Callable[..., Inbound], *came: Any) -> AbstractContextManager[Visit]: ...
 
     def ended(self) -> None:
         """Says that the application behind it has ended in order: its server may let the process be killed next."""

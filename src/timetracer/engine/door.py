@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -24,8 +24,8 @@ class _Door:
     root span that nobody claimed yet is claimed.
     """
 
-    def __call__(self, inbound: Inbound) -> AbstractContextManager[Visit]:
-        return _served(inbound) if SESSIONS.host is None and not _left_over() else _apart(inbound)
+    def __call__(self, describe: Callable[..., Inbound], *came: Any) -> AbstractContextManager[Visit]:
+        return (_served if SESSIONS.host is None and not _left_over() else _apart)(describe, came)
 
     def ended(self) -> None:
         with guard("the end of an application"):
@@ -36,11 +36,11 @@ door = _Door()
 
 
 @contextmanager
-def _apart(inbound: Inbound) -> Iterator[Visit]:
+def _apart(describe: Callable[..., Inbound], came: tuple[Any, ...]) -> Iterator[Visit]:
     """Serves a call outside the trace of the script or request that is current, unless its span is there already."""
     span: Any = trace.get_current_span()
     leave = _left_over() or (_hosted() and getattr(span, "kind", None) not in _INBOUND)
-    with trace.use_span(INVALID_SPAN) if leave else nullcontext(), _served(inbound) as visit:
+    with trace.use_span(INVALID_SPAN) if leave else nullcontext(), _served(describe, came) as visit:
         yield visit
 
 
@@ -59,10 +59,12 @@ def _left_over() -> bool:
 
 
 @contextmanager
-def _served(inbound: Inbound) -> Iterator[Visit]:
+def _served(describe: Callable[..., Inbound], came: tuple[Any, ...]) -> Iterator[Visit]:
     session: Any = None
     with guard("opening a session"):
-        session = None if _joining() else _begin(inbound)
+        if not _joining():
+            inbound = describe(*came)
+            session = _begin(inbound)
     if session is None:
         joined = SESSIONS.admission is None or _joining()
         with NOBODY.resume() if joined else REFUSED.resume():  # what is refused is nobody's, not even the process's
@@ -76,7 +78,7 @@ def _served(inbound: Inbound) -> Iterator[Visit]:
         with current(session):
             yield visit
     except BaseException as error:
-        visit.error(error)
+        visit.note(visit.error, error)
         raise
     finally:
         with guard("closing a session"):

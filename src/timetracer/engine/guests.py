@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from timetracer import values
 from timetracer.cassette import model
@@ -15,6 +15,7 @@ from timetracer.engine.guard import guard
 from timetracer.engine.reruns import rerun_of
 from timetracer.engine.sessions import current
 from timetracer.engine.takes import encode_fields
+from timetracer.engine.unseen import NOBODY
 from timetracer.errors import UnsupportedError
 from timetracer.plugin import Headers, Inbound, Sink, Value
 
@@ -59,6 +60,14 @@ class Guest:
         self.headers: Headers = ()
         self.value: Value = None
         self.raised: BaseException | None = None
+        self.lost: str | None = None  # what of it could not be kept
+
+    def note(self, function: Callable[..., Value], *args: Any) -> Value:
+        """Runs what keeps something of the call; where that fails the call goes on, and is marked incomplete."""
+        with guard("keeping an inbound call") as kept:
+            return function(*args)
+        self.lost = f"the call could not be kept: {type(kept.failed).__name__}"
+        return None
 
     def route(self, name: str) -> None:
         """Names the call."""
@@ -70,18 +79,25 @@ class Guest:
         if status is not None and status >= 500:
             self.session.failed = True
 
-    def request_body(self) -> Copy:
+    def request_body(self) -> Sink:
         """Opens the sink of the request's body."""
+        return self.note(self._request_body) or NOBODY
+
+    def _request_body(self) -> Copy:
         limit = self.session.body_limit if self.session.stores_request_body else 0
         self.sent_body = Copy(limit, self.session.budget)
         return self.sent_body
 
-    def body(self) -> Copy:
+    def body(self) -> Sink:
         """Opens the sink of the answer's body; the session stays open until it ends."""
-        self.session.hold()
+        return self.note(self._body) or NOBODY
+
+    def _body(self) -> Copy:
         limit = self.session.body_limit if self.session.stores_response_body else 0
-        self.response_body = Copy(limit, self.session.budget, self.session.release)
-        return self.response_body
+        body = Copy(limit, self.session.budget, self.session.release)
+        self.session.hold()
+        self.response_body = body
+        return body
 
     def error(self, error: BaseException) -> None:
         """Notes the exception that the app raised."""
@@ -102,7 +118,7 @@ class Guest:
         asked = self._inbound
         request = model.Sent(headers=list(asked.headers), body=self._sent())
         result = model.Result(status=self.status, headers=list(self.headers))
-        why: list[str] = []
+        why = [self.lost or ""]
         if self.response_body is not None:
             result.body = self.response_body.body()
             why += [self.response_body.why_incomplete or ""]
@@ -168,6 +184,12 @@ class PlayedGuest:
         headers = {name.lower(): value for name, value in self.asked.headers}
         stated = headers.get("content-length", "")
         return int(stated) if stated.isascii() and stated.isdigit() else sys.maxsize * ("transfer-encoding" in headers)
+
+    def note(self, function: Callable[..., Value], *args: Any) -> Value:
+        """Runs what notes something of the call; where that fails the call goes on."""
+        with guard("noting an inbound call"):
+            return function(*args)
+        return None
 
     def route(self, name: str) -> None:
         """The name is the cassette's."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -36,6 +36,8 @@ class _Nobody:
     def feed_all(self, items: Sequence[Value]) -> None: ...
 
     def finish(self, end: BodyEnd = "complete", error: BaseException | None = None) -> None: ...
+
+    def note(self, function: Callable[..., Value], *args: Any) -> None: ...
 
     def resume(self) -> AbstractContextManager[None]:
         return nullcontext() if self._session is None else current(self._session)

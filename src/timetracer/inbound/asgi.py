@@ -49,7 +49,7 @@ async def serve(app: Application, door: Door, template: Template, scope: Scope, 
         await app(scope, receive, _ending(door, send))
         return
     if scope["type"] == "websocket":
-        with door(describe(scope)):
+        with door(describe, scope):
             await app(scope, receive, send)
         return
     if scope["type"] != "http":
@@ -60,9 +60,9 @@ async def serve(app: Application, door: Door, template: Template, scope: Scope, 
         try:
             await app(scope, receive, send)
         finally:  # who stands further out and knows routes names it again, mounts included
-            _name(scope, template(scope, root_path))
+            scope[VISIT].note(_name, scope, template, root_path)
         return
-    with door(describe(scope)) as visit:
+    with door(describe, scope) as visit:
         scope[VISIT] = visit
         if scope.get("extensions"):
             scope["extensions"] = {k: v for k, v in scope["extensions"].items() if k not in _PAST_US}
@@ -72,15 +72,16 @@ async def serve(app: Application, door: Door, template: Template, scope: Scope, 
         try:
             await app(scope, messages.receive, messages.send)
         except BaseException as error:
-            messages.end(error)
+            visit.note(messages.end, error)
             raise
         else:
-            messages.end(None)
+            visit.note(messages.end, None)
         finally:
-            _name(scope, template(scope, root_path))
+            visit.note(_name, scope, template, root_path)
 
 
-def _name(scope: Scope, route: str | None) -> None:
+def _name(scope: Scope, template: Template, root_path: str) -> None:
+    route = template(scope, root_path)
     if route:
         scope[VISIT].route(route)
 
@@ -130,7 +131,7 @@ class _Messages:
     def __init__(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         self._visit, self._scope, self._receive, self._send = visit, scope, receive, send
         self._request = visit.request_body()
-        if _bodiless(scope):
+        if visit.note(_bodiless, scope):
             self._request.finish()
         self._response: Sink | None = None
         self._gone = False
@@ -149,16 +150,22 @@ class _Messages:
 
     async def _received(self) -> Any:
         message = await self._receive()
+        self._visit.note(self._came, message)
+        return message
+
+    def _came(self, message: Any) -> None:
         if message["type"] == "http.request":
             self._request.feed(message.get("body", b""))
             if not message.get("more_body", False):
                 self._request.finish()
         elif message["type"] == "http.disconnect":
             self._gone = True
-        return message
 
     async def send(self, message: Any) -> None:
         await self._send(message)
+        self._visit.note(self._went, message)
+
+    def _went(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self._start(message)
         elif message["type"] == "http.response.body" and self._response is not None:

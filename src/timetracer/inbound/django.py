@@ -20,7 +20,7 @@ from django.core.signals import got_request_exception
 
 from timetracer.inbound.incoming import IncomingFile
 from timetracer.inbound.streams import OutgoingAsyncIterable, OutgoingIterable
-from timetracer.plugin import Door, Inbound, Visit
+from timetracer.plugin import Door, Inbound, Sink, Visit
 
 _VISIT = "_timetracer_visit"
 _INSTALLED = "_timetracer_real"
@@ -42,17 +42,17 @@ class Middleware:
     def __call__(self, request: Any) -> Any:
         if self.is_async:
             return self._serve_async(request)
-        with self.door(describe(request)) as visit:
+        with self.door(describe, request) as visit:
             _begin(visit, request)
             response = self.get_response(request)
-            _answer(visit, request, response)
+            visit.note(_answer, visit, request, response)
         return response
 
     async def _serve_async(self, request: Any) -> Any:
-        with self.door(describe(request)) as visit:
+        with self.door(describe, request) as visit:
             _begin(visit, request)
             response = await self.get_response(request)
-            _answer(visit, request, response)
+            visit.note(_answer, visit, request, response)
         return response
 
 
@@ -77,8 +77,13 @@ def _begin(visit: Visit, request: Any) -> None:
         sink.feed(request._body)
         sink.finish()
     elif source is not None:
-        incoming = IncomingFile(source, sink, _length(request, source))
-        request._stream = incoming.read_ahead() if visit.reads_ahead else incoming
+        incoming = visit.note(_copying, request, source, sink)
+        if incoming is not None:
+            request._stream = incoming.read_ahead() if visit.reads_ahead else incoming
+
+
+def _copying(request: Any, source: Any, sink: Sink) -> IncomingFile:
+    return IncomingFile(source, sink, _length(request, source))
 
 
 def _length(request: Any, source: Any) -> int | None:
@@ -117,7 +122,7 @@ def _note_exception(sender: Any, request: Any = None, **kwargs: Any) -> None:
     visit: Visit | None = getattr(request, _VISIT, None)
     error = sys.exc_info()[1]
     if visit is not None and error is not None:
-        visit.error(error)
+        visit.note(visit.error, error)
 
 
 def install(door: Door) -> None:

@@ -59,7 +59,11 @@ def _note_exception(sender: Any, exception: BaseException | None = None, **more:
     """Notes what a view raised, before Flask turns it into an answer."""
     visit: Visit | None = request.environ.get(wsgi.VISIT)
     if visit is not None and exception is not None:
-        visit.error(exception)
-        name = template(request.environ)
-        if name is not None:
-            visit.route(name)
+        visit.note(_failed, visit, exception)
+
+
+def _failed(visit: Visit, exception: BaseException) -> None:
+    visit.error(exception)
+    name = template(request.environ)
+    if name is not None:
+        visit.route(name)

@@ -39,7 +39,8 @@ class IncomingFile:
     def readlines(self, *hint: int) -> list[bytes]:
         """Reads lines to the end, or until they have about `hint` bytes."""
         lines: list[bytes] = self._source.readlines(*hint)
-        self._copied(b"".join(lines), hint)
+        for line in lines or [b""]:
+            self._copied(line, hint)
         return lines
 
     def __iter__(self) -> Iterator[bytes]:

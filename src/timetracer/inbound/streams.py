@@ -27,7 +27,10 @@ class Outgoing:
 
     def _failed(self, error: BaseException) -> None:
         self._sink.finish("error", error)
-        self._visit.error(error)
+        self._visit.note(self._visit.error, error)
+
+    def _keep(self, chunk: Any) -> None:
+        self._sink.feed(chunk.encode() if isinstance(chunk, str) else chunk)
 
 
 class OutgoingIterable(Outgoing):
@@ -50,7 +53,7 @@ class OutgoingIterable(Outgoing):
         except BaseException as error:
             self._failed(error)
             raise
-        self._sink.feed(chunk.encode() if isinstance(chunk, str) else chunk)
+        self._visit.note(self._keep, chunk)
         return chunk
 
 
@@ -74,7 +77,7 @@ class OutgoingAsyncIterable(Outgoing):
         except BaseException as error:
             self._failed(error)
             raise
-        self._sink.feed(chunk.encode() if isinstance(chunk, str) else chunk)
+        self._visit.note(self._keep, chunk)
         return chunk
 
     async def aclose(self) -> None:

@@ -46,7 +46,7 @@ def serve(
     """Calls `app` behind the door. What is done while the answer is iterated and closed belongs to the call as well."""
     if VISIT in environ:
         return app(environ, _naming(environ, start_response, template))
-    with door(describe(environ)) as visit:
+    with door(describe, environ) as visit:
         environ[VISIT], environ[SCRIPT_NAME] = visit, environ.get("SCRIPT_NAME", "")
         answer = _Answer(visit, environ, start_response, template)
         try:
@@ -68,12 +68,16 @@ def _naming(environ: Environ, start_response: StartResponse, template: Template)
         return start_response
 
     def start(*given: Any) -> Callable[[bytes], object]:
-        name = template(environ)
-        if name:
-            environ[VISIT].route(name)
+        environ[VISIT].note(_name, environ, template)
         return start_response(*given)
 
     return start
+
+
+def _name(environ: Environ, template: Template) -> None:
+    name = template(environ)
+    if name:
+        environ[VISIT].route(name)
 
 
 def describe(environ: Environ) -> Inbound:
@@ -129,15 +133,16 @@ class _Answer:
         self.visit, self._environ, self._start_response, self._template = visit, environ, start_response, template
         self.sink = visit.body()
         self._request = visit.request_body()
-        source = IncomingFile(environ["wsgi.input"], self._request, _length(environ))
-        environ["wsgi.input"] = source.read_ahead() if visit.reads_ahead and _ends(environ) else source
+        source = visit.note(self._copying, environ)
+        if source is not None:
+            environ["wsgi.input"] = source.read_ahead() if visit.reads_ahead and _ends(environ) else source
+
+    def _copying(self, environ: Environ) -> IncomingFile:
+        return IncomingFile(environ["wsgi.input"], self._request, _length(environ))
 
     def start(self, status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
-        code, _, reason = status.partition(" ")
-        self.visit.answer({"reason": reason}, status=int(code), headers=list(headers))
-        name = self._template(self._environ)
-        if name:
-            self.visit.route(name)
+        self.visit.note(self._started, status, headers)
+        self.visit.note(_name, self._environ, self._template)
         write = self._start_response(status, headers, *exc_info)
 
         def copying(data: bytes) -> object:
@@ -146,6 +151,10 @@ class _Answer:
             return done
 
         return copying
+
+    def _started(self, status: str, headers: list[tuple[str, str]]) -> None:
+        code, _, reason = status.partition(" ")
+        self.visit.answer({"reason": reason}, status=int(code), headers=list(headers))
 
     def end(self, end: BodyEnd, error: BaseException | None = None) -> None:
         """Ends both bodies, once."""
@@ -177,7 +186,7 @@ class _Outgoing:
             raise
         except BaseException as error:
             self._end = ("error", error)
-            self._answer.visit.error(error)
+            self._answer.visit.note(self._answer.visit.error, error)
             raise
         self._answer.sink.feed(chunk)
         return chunk
