@@ -177,6 +177,8 @@ class Send(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     With `feed`, a stand-in peer is handed the answers and the real function runs against it, for drivers that accept
     nothing but an answer from their own protocol code (libpq). An error recorded as the answer is handed over as well.
+    Where nothing is described and the function is left (cancelled) before the answers came that the link expects, what
+    `encode_error` makes of that stands for each of them; None if they may yet come.
 
     With `answer`, the peer is handed one answer that has a body of its own (`Receive.keep`), or the error that came in
     its place; None: the answer is not known yet (`Upload.late`), and the real function is to reach nobody.

@@ -71,7 +71,7 @@ class Recorder:
             self.tape.share(known)
         take = self.begin(plugin, role.describe, call)
         if take is None:
-            return (yield REAL)
+            return (yield from self._waiting(plugin, role, call, link))
         asked = take.request
         if asked.shared and not asked.courtesy:  # in a replay another session may be the one that opens a connection
             link.opened[f"{asked.method} {asked.target} {asked.fields}"] = take
@@ -96,6 +96,19 @@ class Recorder:
             raise
         finally:
             link.sending -= 1
+
+    def _waiting(self, plugin: Plugin, role: Send, call: Call, link: Link) -> Core:
+        """Runs what asks nothing itself. With a peer it may wait for what was asked, and be left before that comes."""
+        try:
+            return (yield REAL)
+        except BaseException as error:
+            if role.feed is not None and not isinstance(error, Exception):
+                with guard(f"{plugin.name}: keeping an error"):
+                    for take in [*link.pending]:
+                        kept = plugin.encode_error(call, error)
+                        if kept is not None:
+                            take.came(kept, link)
+            raise
 
     def _send_whole(self, take: Take, call: Call, link: Link) -> Core:
         """The same where the answer has a body of its own. Nobody may ever ask for it: it is waited for as bodies are.

@@ -136,10 +136,9 @@ class Take:
             self.cancelled = True  # the app stopped waiting; the answer never came
             self.finished()
             raise
-        except (Exception, GeneratorExit) as error:  # the latter: of a generator function, left by who awaits it
+        except Exception as error:
             with guard(f"{plugin.name}: keeping an error"):
-                if self.left or self.stream or isinstance(error, Exception):  # else one that runs inside took it
-                    self.came(plugin.encode_error(call, error), link)
+                self.came(plugin.encode_error(call, error), link)
             raise
         with guard(f"{plugin.name}: keeping an answer"):
             if not role.idle(result) or (not self.stream and self.left):

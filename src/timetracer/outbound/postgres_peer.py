@@ -162,7 +162,7 @@ class Peer:
 
     def _give_pushed(self, selector: selectors.BaseSelector) -> bool:
         self._woken.recv(4096)
-        if self._cancelled:
+        if self._cancelled and self._conversation.heeds_cancel:
             self._give()
         while self._fed:
             self._send(self._conversation.push(self._fed.popleft()))
@@ -173,7 +173,7 @@ class Peer:
         self._unsaid += data
         if self._conversation.waits is not None:
             self._waits, self._conversation.waits = self._conversation.waits, None
-        if self._waits is None or self._cancelled:
+        if self._waits is None or (self._cancelled and self._conversation.heeds_cancel):
             self._give()
 
     def _give(self) -> None:
@@ -198,6 +198,7 @@ class Conversation:
         self.answers: deque[Sequence[Result]] = deque()
         self.over = False
         self.waits: float | None = None  # seconds for which a cancel is waited for before all this is said
+        self.heeds_cancel = True  # else the client left before it was answered
         self._settings = dict(settings)
         self._before = dict(settings)  # the transaction
         self._pid = pid
@@ -380,7 +381,7 @@ class Conversation:
 
     def _fail(self, result: Result, sql: str = "") -> None:
         self._notice(result)
-        self.waits = result.get("cancelled")
+        self.waits, self.heeds_cancel = result.get("cancelled"), "unanswered" not in result
         if fields := result["error"]:
             self._say(wire.error_response(fields))
         self._skipping = True

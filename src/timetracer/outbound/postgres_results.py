@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -101,9 +102,12 @@ def _patience(owner: Any) -> float | None:
     return None if asked is None else round(asked + 1, 3)
 
 
-def broken_off(pgconn: Any) -> Value:
-    """Returns the answer to a statement that the app did not wait for: the server's to who cancels."""
-    return {"error": _CANCELED, "cancelled": _patience(owner_of(pgconn)) or 1.0}
+def broken_off(connection: Any) -> Value:
+    """Returns what stands for the answer that the app waits for no more; None in a pipeline, whose end waits for it."""
+    if connection._pipeline is not None:
+        return None
+    waited = time.monotonic() - connection.__dict__.get(ASKED, 0.0)
+    return {"error": _CANCELED, "cancelled": round(waited + 1, 3), "unanswered": True}
 
 
 def _all_described(found: Sequence[Any], changed: Value, notices: Value, patience: float | None) -> Value:

@@ -1,9 +1,9 @@
 """PostgreSQL's protocol, version 3, as its server writes and reads it: frames in, messages out, no I/O.
 
 A result is data: `{"status": "SELECT 2", "columns": [...], "types": [...], "rows": [[...]]}`, `{"error": {...}}`,
-`{"empty": true}`, or `{"copy": "out", "formats": [...]}`. An error that came of the app's cancelling has `cancelled`
-beside it: how many seconds a peer waits to be asked to. `types` holds, for each column, what follows its name in
-RowDescription: table, attribute, type, size, modifier, format.
+`{"empty": true}`, or `{"copy": "out", "formats": [...]}`. `types` holds, for each column, what follows its name in
+RowDescription: table, attribute, type, size, modifier, format. An error that came of the app's cancelling has
+`cancelled` beside it: how many seconds a peer waits to be asked to; with `unanswered` it waits for them even so.
 
 https://www.postgresql.org/docs/current/protocol-message-formats.html
 """

@@ -297,8 +297,8 @@ def _refuse(call: Call, *answer: Any) -> Any:
 
 
 def _encode_error(call: Call, error: BaseException) -> Value:
-    if isinstance(error, GeneratorExit) and call.owner is None:  # an answer that the app does not wait for any more
-        return results.broken_off(call.args[0])
+    if isinstance(call.owner, _Connection) and not isinstance(error, Exception):
+        return results.broken_off(call.owner)
     if isinstance(call.owner, _Pipeline):
         return _kept_pipelined(call, None)
     if isinstance(call.owner, _Cursor | _Connection | _Copy):

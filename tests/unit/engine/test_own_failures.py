@@ -7,14 +7,13 @@ import io
 import logging
 import random
 import signal
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
+from types import CodeType
 from typing import Any
 
 import httpx
@@ -24,6 +23,7 @@ import requests
 import timetracer
 from tests.server_process import free_ports
 from tests.services import Upstream
+from tests.unit.injected import Injected
 from timetracer.engine import clock, drivers
 from timetracer.engine.bodies import Copy
 from timetracer.engine.guard import guard, say_once
@@ -53,31 +53,9 @@ OUTERMOST = {
 _ENGINE = str(Path(drivers.__file__).parent)
 
 
-class Injected:
-    """Lets memory run out at the n-th line that the engine runs in this thread."""
-
-    def __init__(self, at: int) -> None:
-        self.at, self.seen, self.where = at, 0, ""
-
-    def __enter__(self) -> Injected:
-        sys.settrace(self._into)
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        sys.settrace(None)
-
-    def _into(self, frame: FrameType, event: str, arg: Any) -> Any:
-        code = frame.f_code
-        within = code.co_filename.startswith(_ENGINE) and Path(code.co_filename).name not in SKIN
-        return self._line if within and code.co_qualname not in OUTERMOST else None
-
-    def _line(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if event == "line":
-            self.seen += 1
-            if self.seen == self.at:
-                self.where = f"{frame.f_code.co_qualname}, line {frame.f_lineno}"
-                raise MemoryError("injected")
-        return self._line
+def _keeps(code: CodeType) -> bool:
+    within = code.co_filename.startswith(_ENGINE) and Path(code.co_filename).name not in SKIN
+    return within and code.co_qualname not in OUTERMOST
 
 
 CLIENT = httpx.Client(verify=False)
@@ -161,7 +139,7 @@ def test_memory_that_runs_out_in_our_code_never_reaches_the_app(
     wanted, reached, points = call(upstream.url), [], 0
     while True:
         points += 1
-        injected = Injected(points)
+        injected = Injected(points, _keeps)
         with timetracer.record(tmp_path / "x.json"):
             try:
                 with injected:
