@@ -33,8 +33,8 @@ _NAMING = (
     rb"k(?:ey|(?<=cook)ie|(?<=tok)en|(?<=websock)et)|h(?<=auth)|w(?:(?<=pw)d|(?<=jw)t)"
     rb"|v(?:(?<=cv)[vc]|(?:(?<=activ)at|(?<=inv)it)[a-z\"]{0,20}/)|g(?:(?<=sig)(?:nat|\")|(?<=mag)ic[a-z\"]{0,20}/)"
     rb"|c(?:(?<=sec)(?:ur|ret)|ode|ard|redential|(?<=csc)|(?<=hmac)|(?<=rec)over[a-z\"]{0,20}/)"
-    rb"|p(?:ass|in\"|an\"|innumber|(?<=otp))|f(?:(?<=srf)|(?:(?<=conf)irm|(?<=verif))[a-z\"]{0,20}/)"
-    rb"|s(?:essi|id\"|sn|aml|(?<=ass)ertion|(?:(?<=res)et|(?<=uns)ubscribe|(?<=hooks))[a-z\"]{0,20}/)"
+    rb"|p(?:ass|[ai]n[^a-z]|innumber|(?<=otp))|f(?:(?<=srf)|(?:(?<=conf)irm|(?<=verif))[a-z\"]{0,20}/)"
+    rb"|s(?:essi|id[^a-z]|sn|aml|(?<=ass)ertion|(?:(?<=res)et|(?<=uns)ubscribe|(?<=hooks))[a-z\"]{0,20}/)"
 )
 """Matches in every name that is secret whatever the settings, and in what paths say before a token."""
 _USERINFO = re.compile(rb":(?:\\?/){2}[^/\s]*@")

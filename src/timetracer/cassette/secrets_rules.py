@@ -209,7 +209,7 @@ KEYWORDS = tuple(
     sorted(
         _split(
             "pass pwd secret token sessi srf key auth credential cvv cvc otp ssn card signat sig= hmac assertion "
-            "verifier saml device sid= pin= pan="
+            "verifier saml device sid pin pan jwt mfacode security recovery backup csc social"
         )
     )
 )

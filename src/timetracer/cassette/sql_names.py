@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from timetracer.cassette.sql_tokens import CLOSE, COMMA, LITERAL, NAME, OPERATOR, PARAMETER, Token, tokens
 
-_COMPARING = frozenset(("like", "ilike", "is", "in", "between", "regexp", "similar", "to", "default", "as"))
+_COMPARING = frozenset(("like", "ilike", "is", "in", "between", "regexp", "similar", "to", "default"))
 _CLAUSES = frozenset(  # what follows has to do with another column
     [
         "and",
@@ -196,6 +196,8 @@ class _Walk:
                     subject = case
                 elif word in _COMPARING:
                     subject = last or subject
+                elif word == "as" and isinstance(before, Token) and before.kind in (LITERAL, PARAMETER):
+                    self._backwards(before, follows)
                 elif word in _CLAUSES and not (word == "and" and self._is_between(element, index)):
                     subject = about
                 elif word not in _NO_NAMES:
@@ -203,6 +205,8 @@ class _Walk:
             elif node.kind == OPERATOR and node.text[-1:] == ">" and node.text[0] in "-#":
                 pass  # into JSON: what follows is the name
             elif node.kind == OPERATOR:
+                if isinstance(before, _Group) and (argument := before.columns()) is not None:  # lower(token) = 'x'
+                    last = argument[0]
                 subject = last or subject or self._default
                 if not isinstance(before, _Group) and before is not None and before.kind in (LITERAL, PARAMETER):
                     self._backwards(before, follows)

@@ -10,8 +10,8 @@ from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secrets_rules import PLAIN, Names
 from timetracer.cassette.sql_names import names_of_parameters, values
 
-_FUNCTIONS = ("crypt", "hmac", "identified")
-"""What names a secret in a statement and is no secret name itself."""
+_FUNCTIONS = ("crypt", "identified", "cookie")
+"""What names a secret in a statement beside the words of running text."""
 
 
 class Statements:

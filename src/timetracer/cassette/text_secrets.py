@@ -48,8 +48,8 @@ _REACH = 300  # how far an attribute may be from the name that another one holds
 
 _PATH = re.compile(
     r"/[\w\-]*(?P<word>reset|verif|confirm|activat|invit|unsubscribe|magic|recover|token)[\w\-]*"
-    r"(?P<rest>(?:/[\w\-.~%:=]+){1,3})"
-    r"|hooks\.slack\.com/services/(?P<slack>[\w/]+)|/bot\d+:(?P<bot>[\w\-]{20,})|/webhooks/\d+/(?P<hook>[\w\-]{20,})"
+    r"(?P<rest>(?:\\*/[\w\-.~%:=]+){1,3})"
+    r"|hooks\.slack\.com/services/(?P<slack>(?:\w+/)*\w{16,})|/bot\d+:(?P<bot>[\w\-]{20,})|/webhooks/\d+/(?P<hook>[\w\-]{20,})"
 )
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _NAMED_BY_ID = (
@@ -67,7 +67,7 @@ def in_paths(text: str) -> Iterator[str]:
         if (rest := found["rest"]) is None:
             yield found["slack"] or found["bot"] or found["hook"]
             continue
-        for segment in rest.split("/"):
+        for segment in rest.replace("\\", "").split("/"):  # JSON may escape a slash
             named = _UUID.fullmatch(segment) and found["word"] in _NAMED_BY_ID
             if len(segment) >= _TOKEN and opaque(segment) and not named and "." not in segment:
                 yield segment

@@ -17,7 +17,8 @@ from timetracer.cassette.model import Body, Cassette, Event, Result, Sent, Signa
 from timetracer.cassette.quiet import Quiet
 from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secret_positions import Positions
-from timetracer.cassette.secrets_rules import PLAIN, Names
+from timetracer.cassette.secrets_rules import PLAIN, SECRET, Names
+from timetracer.cassette.text_secrets import named
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
 
@@ -219,3 +220,20 @@ def test_every_secret_name_is_heard(words: Sequence[str]) -> None:
     for name in (spelled(words) for spelled in _SPELLINGS):
         if Names()[name] != PLAIN:
             assert not Quiet(Names())(json.dumps({"a": 1, name: "hunter2 and more"}).encode()), name
+
+
+@pytest.mark.parametrize("words", _NAMES, ids=" ".join)
+def test_every_secret_name_is_found_in_text_and_in_sql(words: Sequence[str]) -> None:
+    """However a name is written that makes its value secret, it does so in a form and in a statement."""
+    for name in (spelled(words) for spelled in _SPELLINGS):
+        if Names()[name] != SECRET:
+            continue
+        form = f"a=1&{name}=Zk3nP0wq7Lm2Xv9B&b=2"
+        assert [form[start:end] for start, end in named(form, Names())] == ["Zk3nP0wq7Lm2Xv9B"], name
+        if name.isidentifier():
+            sql = f"SELECT 1 FROM t WHERE x = 1 AND {name} = 'Zk3nP0wq7Lm2Xv9B'"
+            event = Event(1, "db.query", Signature("x", "SELECT", "db", fields={"sql": sql}), Sent(), Result())
+            Positions(Names(), Quiet(Names()), found := Replacements()).cassette(
+                Cassette(trace=Trace(trace_id="0" * 32, root_id="0" * 16), events=[event])
+            )
+            assert list(found.made) == ["Zk3nP0wq7Lm2Xv9B"], name

@@ -258,7 +258,13 @@ CASES: dict[str, Event] = {
     ),
     "between": sql("SELECT 1 FROM t WHERE token BETWEEN %s AND %s", fields={"params": ["x", SECRET]}),
     "a bytes parameter": sql("UPDATE t SET token = %s", fields={"params": [tagged(S + b"\xff")]}),
+    "an alias of a literal": sql("SELECT '{}' AS token"),
+    "a function on both sides": sql("SELECT 1 FROM u WHERE lower(token) = lower('{}')"),
+    "a part of JSON": sql("SELECT 1 FROM t WHERE data->>'token' = '{}'"),
+    "a common table expression": sql("WITH x AS (INSERT INTO u (a, token) VALUES (1, '{}') RETURNING id) SELECT 1"),
+    "a PIN": sql("INSERT INTO u (name, pin) VALUES ('a', '{}')"),
     # bodies
+    "an escaped reset link": got('{"content": "https:\\/\\/x.example.com\\/reset\\/MQ\\/{}\\/"}'),
     "UTF-16 JSON": got('{"password": "{}"}', "utf-16"),
     "UTF-16 JSON without a mark": got('{"password": "{}"}', "utf-16-le"),
     "UTF-16 JSON, big": got('{"password": "{}"}', "utf-16-be"),
