@@ -38,9 +38,8 @@ _NAMING = (
 )
 """Matches in every name that is secret whatever the settings, and in what paths say before a token."""
 _USERINFO = re.compile(rb":(?:\\?/){2}[^/\s]*@")
-_TELLING = re.compile(
-    rb"[=@]|: |:'|</|--|',|&#|quot;|/[^\s/]{16}"
-)  # as `secret_positions` has it; no quote is in the strings judged here
+_TELLING = re.compile(rb"[=@]|: |:'|</|--|',|&#|quot;|/[^\s/]{16}")
+"""As `secret_positions` has it; no quote is in the strings judged here."""
 _TAG = re.compile(rb'"\$\w+"\s*:')  # what typed values are written with: it may hold anything
 _NAMED_BESIDE = (b'"params"', b'"rows"', b'"sql"', b'"db.')
 """What these hold is named by SQL and by columns beside them."""
@@ -80,12 +79,10 @@ class Quiet:
                 return False
             string = data[start:end]
             key = data[end + 1 : end + 20].lstrip()[:1] == b":"
-            named = (
-                key or data[max(0, start - 20) : start - 1].rstrip()[-1:] == b"["
-            )  # a list's first may name the next
+            first = data[max(0, start - 20) : start - 1].rstrip()[-1:] == b"["  # of a list: it may name the next
             if _TELLING.search(string):  # in a key as well: JSON of an uncommon layout is read as text
                 return False
-            if (named or beside) and (self._names[string.decode()] != PLAIN or (beside and string == b"code")):
+            if (key or first or beside) and (self._names[string.decode()] != PLAIN or (beside and string == b"code")):
                 return False
             done = end
         return True

@@ -21,7 +21,7 @@ _COUPLE = re.compile(  # `('password', 'x')`: a pair as Python prints it, argume
 )
 _OPTION = re.compile(r"(?P<name>[\w.\-]+)[ \t]+(?P<quoted>(?!-)[^\s\"'\\]+)")
 _PART = re.compile(  # a multipart field
-    r"(?P<name>[\w.\-]+)(?:\\?[\"'])?(?:;[^\r\n]*)?\r?\n(?:[^\r\n]+\r?\n)*\r?\n(?P<part>[^\r\n]+)"
+    r"(?P<name>[\w.\-]+)(?:\\?[\"'])?(?:;[^\r\n]*)?\r?\n(?:[^\r\n]+\r?\n){0,16}\r?\n(?P<part>[^\r\n]+)"
 )
 _ATTRIBUTE = re.compile(r"\b(?:value|content)\s*=\s*(?:\\?[\"'](?P<html>[^\"'<>\\]+)|(?P<bare>[^\s\"'<>]+))")
 _CONTENT = r"(?:<!\[CDATA\[)?\s*(?P<part>[^<>\s\]\0](?:[^<>\]\0]*[^<>\s\]\0])?)\s*(?:\]\]>)?\s*<"
@@ -52,12 +52,7 @@ _PATH = re.compile(
     r"|hooks\.slack\.com/services/(?P<slack>(?:\w+/)*\w{16,})|/bot\d+:(?P<bot>[\w\-]{20,})|/webhooks/\d+/(?P<hook>[\w\-]{20,})"
 )
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_NAMED_BY_ID = (
-    "invit",
-    "confirm",
-    "token",
-    "unsubscribe",
-)  # these paths name things by UUID, too
+_NAMED_BY_ID = frozenset(("invit", "confirm", "token", "unsubscribe"))  # these paths name things by UUID, too
 _TOKEN = 16
 
 
@@ -85,8 +80,12 @@ def named(text: str, names: Names) -> Iterator[tuple[int, int]]:
             starts.add(at)
             name = _NAME.match(text, at)
             at = lower.find(keyword, name.end() if name else at + 1)
+    done = 0
     for start in sorted(starts):
-        yield from _value_at(text, start, names)
+        if start >= done:  # else within a value that was found: looked at again, `password=password=...` took for ever
+            for span in _value_at(text, start, names):
+                done = span[1]
+                yield span
     if "://" in text:
         for found in _USERINFO.finditer(text):
             if found["userinfo"] or opaque(found["user"]):
