@@ -5,6 +5,7 @@ The environments are kept in the cache folder ($XDG_CACHE_HOME/timetracer), by w
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -46,11 +47,14 @@ def environment_with(version: str, django: str) -> Path:
         os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "timetracer"
     )
     folder = Path(cache, f"django-{django}-{key}")
-    if not (folder / "complete").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([python(version), "-m", "venv", folder], check=True)
-        subprocess.run([folder / "bin" / "pip", "install", "-q", *wanted], check=True)
-        (folder / "complete").touch()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may want the same one
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            subprocess.run([python(version), "-m", "venv", folder], check=True)
+            subprocess.run([folder / "bin" / "pip", "install", "-q", *wanted], check=True)
+            (folder / "complete").touch()
     return folder / "bin"
 
 
