@@ -170,7 +170,9 @@ SIGNALLED = {
     "threading.Thread(target=time.sleep, args=(30,), daemon=True).start()\n" + SELF.format("SIGTERM"),
     "twice": "os.kill(os.getpid(), signal.SIGTERM)\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(30)\n",
     "a child's SIGTERM": "child = os.fork()\n"
-    "if not child: time.sleep(30)\n"
+    "if not child:\n"
+    "    time.sleep(30)\n"
+    "    os._exit(1)\n"
     "os.kill(child, signal.SIGTERM)\n"
     "print(os.waitpid(child, 0)[1])\n",
     "a subprocess's SIGTERM": "import subprocess\n"
