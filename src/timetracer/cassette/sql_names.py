@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
+
+import msgspec
 
 from timetracer.cassette.sql_tokens import CLOSE, COMMA, LITERAL, NAME, OPERATOR, PARAMETER, Token, tokens
 
@@ -76,8 +77,7 @@ _DEEP = 40
 _LONG = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(msgspec.Struct, frozen=True):
     """A literal (`start` to `end`, quotes left out) or a parameter (`key`: its name, or its index as text)."""
 
     name: str
@@ -86,11 +86,10 @@ class Value:
     key: str | None = None
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(msgspec.Struct, eq=False):
     """What stands between brackets, cut at its commas."""
 
-    elements: list[list[Token | _Group]] = field(default_factory=lambda: [[]])
+    elements: list[list[Token | _Group]] = msgspec.field(default_factory=lambda: [[]])
 
     def columns(self) -> list[str] | None:
         """Returns the names in a list of nothing but names."""

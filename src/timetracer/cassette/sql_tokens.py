@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+
+import msgspec
 
 NAME, LITERAL, PARAMETER, OPERATOR, COMMA, OPEN, CLOSE = range(7)
 
@@ -22,7 +23,7 @@ _TOKEN = re.compile(
 )
 
 
-class Token(NamedTuple):
+class Token(msgspec.Struct, frozen=True):
     """One token; `start` and `end` of a literal leave its quotes out; `key` is a parameter's name or index."""
 
     kind: int

@@ -264,6 +264,22 @@ def _put_hooks_in_place() -> None:
     when_imported("multiprocessing.util", "children", _follow_children)
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
+        # CPython forgets what a child was sent before it had come to itself (`_PySignal_AfterFork`): with the default
+        # handler it would have ended. https://github.com/python/cpython/blob/3.13/Modules/signalmodule.c
+        os.register_at_fork(before=_hold_sigterm, after_in_parent=_let_sigterm_come, after_in_child=_let_sigterm_come)
+
+
+_masks: dict[int, Any] = {}
+
+
+def _hold_sigterm() -> None:
+    _masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _let_sigterm_come() -> None:
+    before = _masks.pop(threading.get_ident(), None)
+    if before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _conclude() -> None:
