@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +21,17 @@ from timetracer.runtime.secrets import Secrets
 # to import them at the start cost it 6 ms and 15 ms. Redaction is imported likewise, by `secrets`.
 # That may be at exit, so no dataclass or named tuple is there: where text is run as code (`run_eval_code_obj`), CPython
 # forgets that SIGINT ended the process: https://github.com/python/cpython/blob/v3.11.7/Python/pythonrun.c
+_IMPORTED_LATE = ("bodies", "coded", "format", "redaction", "store")
 if TYPE_CHECKING:
     from timetracer.cassette.redaction import Redacted
     from timetracer.engine.cards import Card
     from timetracer.engine.selection import Library
+
+
+def get_ready() -> None:
+    """Imports what writes cassettes: before a fork, or each child would, and wait for ever for what a thread was at."""
+    for name in _IMPORTED_LATE:
+        importlib.import_module(f"timetracer.cassette.{name}")
 
 
 class Pipeline:

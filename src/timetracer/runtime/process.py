@@ -20,7 +20,7 @@ from timetracer.engine.importing import when_imported
 from timetracer.engine.recording import Recording, Terms
 from timetracer.engine.sessions import SESSIONS
 from timetracer.runtime import libraries
-from timetracer.runtime.pipeline import Pipeline, read_library
+from timetracer.runtime.pipeline import Pipeline, get_ready, read_library
 from timetracer.runtime.secrets import Secrets
 
 if TYPE_CHECKING:  # what only a replay needs is imported where it starts: a process that records starts 15 ms sooner
@@ -259,7 +259,7 @@ def _put_hooks_in_place() -> None:
     _hooks_in_place = True
     SESSIONS.at_end = _conclude
     atexit.register(stop)
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
     # Its own import takes 1.5 ms: nobody has a child of it before.
     when_imported("multiprocessing.util", "children", _follow_children)
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -303,6 +303,12 @@ def _terminate(number: int, frame: Any) -> None:
     stop()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+def _before_fork() -> None:
+    if isinstance(SESSIONS.admission, RecordingAdmission):
+        with guard("getting ready for a fork"):
+            get_ready()
 
 
 def _after_fork() -> None:
