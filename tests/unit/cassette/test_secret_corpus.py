@@ -360,7 +360,7 @@ CASES: dict[str, Event] = {
     "Anthropic": got('{"x": "sk-ant-api03-{}"}'),
     "SendGrid": got('{"x": "SG.{}.{}"}'),
     "Twilio": got('{"auth_token": "{}"}'),
-    "npm": got("//registry.npmjs.org/:_authToken={}\n"),
+    "npm": got("//packages.example/:_authToken={}\n"),
     "Google OAuth": got('{"x": "ya29.a0{}"}'),
     "Hugging Face": got('{"x": "hf_{}aB3xaB3xaB3xaB"}'),
     "netrc": got("machine h login u password {}\n"),
