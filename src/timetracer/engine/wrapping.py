@@ -182,9 +182,7 @@ def _wrapper(state: Installed, patch: Patch, real: Callable[..., Any], bound: bo
     name, looking = state.plugin.name, f"{state.plugin.name}: looking at a call"
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        if attempt(
-            looking, SESSIONS.silences, name
-        ):  # beneath a captured call, as most are that are prepared: 3 us less
+        if attempt(looking, SESSIONS.silences, name):  # beneath a captured call, as most are: 3 us less
             return real(*args, **kwargs)
         call, run = split(real, args, kwargs)
         call, core = begin(call)
