@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from timetracer.cassette.pickled_texts import Pickled
 from timetracer.cassette.prefixed_texts import prefixed
 from timetracer.cassette.replacements import Replacements
-from timetracer.cassette.secrets_rules import OPAQUE, PLAIN, Names, shaped
+from timetracer.cassette.secrets_rules import Names, shaped
 from timetracer.cassette.text_secrets import named
 
 _SLICE = 1 << 18  # looked at together, so that a large body is never held a second time
@@ -27,7 +28,7 @@ def redacted(data: bytes, names: Names, found: Replacements) -> bytes:
     Random bytes are left alone: what is replaced is text, and stands right after its name.
     """
     spans: dict[int, int] = {}
-    for start, end in (*_named(data, names, found), *_pickled(data, names), *_prefixed(data, names)):
+    for start, end in _found(data, names, found):
         if _is_text(data[start:end]):
             spans[start] = max(end, spans.get(start, 0))
     made, done = [], 0
@@ -36,6 +37,17 @@ def redacted(data: bytes, names: Names, found: Replacements) -> bytes:
             made += [data[done:start], found.put_encoded(data[start:end].decode()).encode()]
             done = end
     return b"".join((*made, data[done:])) if made else data
+
+
+def _found(data: bytes, names: Names, found: Replacements) -> Iterator[tuple[int, int]]:
+    pickle = Pickled(data, names) if _PICKLE.match(data) and len(data) <= _SLICE else None
+    spans = _named(data, names, found)
+    if pickle is None or not pickle.whole:
+        yield from spans
+        yield from _prefixed(data, names)
+    else:  # what looks like a name and its value may be of the pickle itself
+        yield from (span for span in spans if pickle.holds(*span))
+    yield from () if pickle is None else pickle.secrets
 
 
 def _named(data: bytes, names: Names, found: Replacements) -> Iterator[tuple[int, int]]:
@@ -58,25 +70,6 @@ def _named(data: bytes, names: Names, found: Replacements) -> Iterator[tuple[int
 def _prefixed(data: bytes, names: Names) -> Iterator[tuple[int, int]]:
     """Yields what follows a secret name in a binary format, if these bytes are one: text has no other bytes."""
     return prefixed(data, names) if len(data) <= _SLICE and _BINARY.search(data) else iter(())
-
-
-def _pickled(data: bytes, names: Names) -> Iterator[tuple[int, int]]:
-    """Yields where texts stand that follow a secret name in a pickle. It is only read, never loaded."""
-    if len(data) > _SLICE or not _PICKLE.match(data):
-        return
-    from pickletools import genops
-
-    secret = False
-    try:
-        for _, argument, at in genops(data):
-            if not isinstance(argument, str | bytes) or at is None:
-                continue
-            raw = argument.encode("utf-8", "surrogatepass") if isinstance(argument, str) else argument
-            if secret and (start := data.find(raw, at)) >= 0:
-                yield start, start + len(raw)
-            secret = isinstance(argument, str) and not secret and PLAIN < names[argument] < OPAQUE
-    except (ValueError, LookupError, ArithmeticError, TypeError):  # no pickle after all, or a broken one
-        return
 
 
 def _is_text(value: bytes) -> bool:

@@ -8,6 +8,7 @@ import json
 import pickle
 import string
 import urllib.parse
+from http.cookies import SimpleCookie
 from typing import Any
 
 import msgspec
@@ -575,6 +576,44 @@ def test_a_pickle_is_looked_through_and_never_loaded() -> None:
     now = pickle.loads(base64.b64decode(made.events[0].result.value["$base64"]))
     assert now["password"] != "Zk3nP0wq7Lm2Xv9B"
     assert (now["user"], now["x"]) == (7, b"\xff\xfe")
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_pickled_object_keeps_its_classes(protocol: int) -> None:
+    """An attribute `cookies` that holds a `SimpleCookie`, as in a page that Django caches: the pickle still loads."""
+    page = {"cookies": SimpleCookie(), "closed": "no more", "password": None, "user": "ada"}
+    page["cookies"]["sid"] = "Zk3nP0wq7Lm2Xv9B"
+    value = {"$base64": base64.b64encode(pickle.dumps(page, protocol)).decode()}
+    made = redacted(event("cache.command", value=value), event(value={"module": "http.cookies", "is": "closed"}))
+    now = pickle.loads(base64.b64decode(made.events[0].result.value["$base64"]))
+    assert isinstance(now["cookies"], SimpleCookie)
+    assert now["cookies"]["sid"].value not in ("", "Zk3nP0wq7Lm2Xv9B")
+    assert {k: v for k, v in now.items() if k != "cookies"} == {k: v for k, v in page.items() if k != "cookies"}
+    assert made.events[1].result.value == {"module": "http.cookies", "is": "closed"}
+
+
+def test_a_secret_is_found_in_a_broken_pickle() -> None:
+    """Its end is missing: what follows a name is replaced all the same."""
+    value = {"$base64": base64.b64encode(pickle.dumps({"tokens": ["Zk3nP0wq7Lm2Xv9B"]})[:-3]).decode()}
+    made = redacted(event("cache.command", value=value))
+    assert b"Zk3nP0wq7Lm2Xv9B" not in base64.b64decode(made.events[0].result.value["$base64"])
+
+
+SECRETLY_PICKLED = [
+    pytest.param({"tokens": ["Zk3nP0wq7Lm2Xv9B"]}, id="in a list"),
+    pytest.param({"session": {"deep": [{"er": ("Zk3nP0wq7Lm2Xv9B", 1)}]}}, id="deep down"),
+    pytest.param([("api_key", b"Zk3nP0wq7Lm2Xv9B")], id="a pair"),
+    pytest.param(({"password": "Zk3nP0wq7Lm2Xv9B"}, {"password": "Zk3nP0wq7Lm2Xv9B"}), id="twice, by the memo"),
+    pytest.param({"page": "<form>password=Zk3nP0wq7Lm2Xv9B</form>"}, id="in a text"),
+]
+
+
+@pytest.mark.parametrize("secret", SECRETLY_PICKLED)
+def test_a_secret_is_found_in_a_pickle(secret: Any) -> None:
+    """Wherever it stands."""
+    value = {"$base64": base64.b64encode(pickle.dumps(secret)).decode()}
+    made = redacted(event("cache.command", value=value))
+    assert b"Zk3nP0wq7Lm2Xv9B" not in base64.b64decode(made.events[0].result.value["$base64"])
 
 
 @pytest.mark.parametrize(
