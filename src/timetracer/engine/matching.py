@@ -17,23 +17,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import msgspec
 
 from timetracer.cassette.model import Cassette, Event
-from timetracer.engine.bindings import SIGNED, TOKEN, swap
-from timetracer.engine.pickles import laid_open
+from timetracer.engine.bindings import SIGNED, swap
+from timetracer.engine.masking import Masked, era_of, masked
 from timetracer.engine.timeline import alone
 from timetracer.plugin import Plugin, Request
 
-_VOLATILE = re.compile(r'\{"\$volatile":\["((?:[^"\\]|\\.)*)",((?:[^"\\\]]|"(?:[^"\\]|\\.)*"|\\.)*)\]\}')
 _CODED = re.compile(r"(?:eyJ|gA[SNJW]|H4sI|eJ)[\w+/]{13}")  # JSON, a pickle, gzip and zlib in base64
 _LAZY = 3  # wildcards that something follows which might be theirs
 _encoder = msgspec.json.Encoder(order="deterministic", decimal_format="string")
-
-
-@dataclass(frozen=True, slots=True)
-class Masked:
-    """A question with its volatile values taken out; `tokens` are those that are bound, in order."""
-
-    text: str
-    tokens: tuple[str, ...]
 
 
 def question(
@@ -92,34 +83,6 @@ def _without_keys(data: Any, ignore: frozenset[str]) -> Any:
     return data
 
 
-def masked(text: str, *, signed: bool = False) -> Masked:
-    """Takes the volatile values out of a question: those a plugin named, then ids and times by their shape.
-
-    Args:
-        signed: also times that are signed, with their signatures.
-    """
-    tokens: list[str] = SIGNED.findall(text) if signed else []
-    if signed:
-        text = SIGNED.sub("\0signed\0", text)
-    named = [(m[1], m[2]) for m in _VOLATILE.finditer(text)]
-    if named:
-        text = _VOLATILE.sub(lambda m: f'"*{m[1]}*"', text)
-        for family, value in named:
-            plain = value.strip('"')
-            tokens.append(plain)
-            if len(plain) >= 6:
-                text = text.replace(plain, f"*{family}*")
-
-    def take(found: re.Match[str]) -> str:
-        if found.lastgroup == "time":
-            return "\0time\0"
-        tokens.append(found[0])
-        return "\0id\0"
-
-    text = TOKEN.sub(take, laid_open(text))
-    return Masked(text, tuple(tokens))
-
-
 @dataclass(slots=True)
 class Entry:
     """One recorded event as the index knows it."""
@@ -138,6 +101,7 @@ class Index:
         self, cassette: Cassette, body_of: Callable[[Event], bytes], ignore: frozenset[str] = frozenset()
     ) -> None:
         self.ignore = ignore
+        self._era = era_of(cassette)
         self.replacements = frozenset(cassette.replacements)
         self.entries: list[Entry] = []
         self.exact: dict[str, list[Entry]] = {}
@@ -190,15 +154,19 @@ class Index:
             found: dict[str, list[Entry]] = {}
             for each in self.entries:
                 if SIGNED.search(each.text):
-                    mask = masked(each.text, signed=True)
+                    mask = self.masked(each.text, signed=True)
                     found.setdefault(mask.text, []).append(Entry(each.event, each.text, mask))
             self.by_signed = found
         return self.by_signed
 
+    def masked(self, text: str, *, signed: bool = False) -> Masked:
+        """Takes the volatile values out of a question: those of this cassette's time among them."""
+        return masked(text, self._era, signed=signed)
+
     def mask_of(self, entry: Entry) -> Masked:
         """Returns an entry's question, masked; worked out once, with its wildcards."""
         if entry.mask is None:
-            mask = masked(entry.text)
+            mask = self.masked(entry.text)
             self._find_wildcards(entry, mask)
             entry.mask = mask  # last: whoever sees it sees the wildcards, too
         return entry.mask
@@ -305,13 +273,13 @@ class Matcher:
         return None if entry is None else Found(entry.event, "exact")
 
     def _masked(self, text: str, lane: str) -> Found | None:
-        return self._agreeing("mask", masked(text), self.index.masks(), lane)
+        return self._agreeing("mask", self.index.masked(text), self.index.masks(), lane)
 
     def _signed(self, text: str, lane: str) -> Found | None:
         """However right the clock is, now and then another second is signed than the recorded one."""
         if SIGNED.search(text) is None:
             return None
-        return self._agreeing("signed", masked(text, signed=True), self.index.signed(), lane)
+        return self._agreeing("signed", self.index.masked(text, signed=True), self.index.signed(), lane)
 
     def _agreeing(self, step: str, mask: Masked, known: dict[str, list[Entry]], lane: str) -> Found | None:
         entries = known.get(mask.text)
@@ -326,7 +294,7 @@ class Matcher:
 
     def _wild(self, text: str, key: tuple[str, str, str], lane: str) -> Found | None:
         self.index.masks()
-        mask = masked(text)
+        mask = self.index.masked(text)
         for entry in self.index.wild.get(key, ()):
             if entry.event.eid in self.used or entry.pattern is None or entry.mask is None:
                 continue
@@ -370,7 +338,7 @@ class Matcher:
         shared = self.index.shared
         entry = shared.get(text)
         if entry is None and not self.strict:
-            asked = masked(text)
+            asked = self.index.masked(text)
             for each in shared.values():
                 mask = each.mask or self.index.mask_of(each)
                 found = each.pattern.fullmatch(asked.text) if each.pattern is not None else None
@@ -384,7 +352,7 @@ class Matcher:
         """Returns the entries that could answer a question, used or not, in recorded order."""
         found = self.index.exact.get(text)
         if found is None and not self.strict:
-            mask, by_mask = masked(text), self.index.masks()
+            mask, by_mask = self.index.masked(text), self.index.masks()
             wild = (e for e in self.index.wild.get(key, ()) if e.pattern is not None and e.pattern.fullmatch(mask.text))
             found = by_mask.get(mask.text) or list(wild)
         return found or []

@@ -12,7 +12,8 @@ import msgspec
 from timetracer.cassette.model import Body, Cassette, Draw, Event
 from timetracer.engine.cards import Card, Choice
 from timetracer.engine.guard import say_once
-from timetracer.engine.matching import Index, masked
+from timetracer.engine.masking import masked
+from timetracer.engine.matching import Index
 from timetracer.plugin import Inbound, Plugin
 
 

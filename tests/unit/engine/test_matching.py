@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import pickle
 import time
 import uuid
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.unit.engine.decks import Asking, cassette, event
+from timetracer.cassette.model import Trace
 from timetracer.engine.bindings import swap, swap_bytes, swap_data
 
 A, B, C, D = (str(uuid.UUID(int=n + (4 << 76))) for n in range(4))
@@ -81,6 +83,28 @@ def test_the_time_of_http_is_masked() -> None:
     asking = Asking(cassette(event(0, "/save", until="Fri, 20 Nov 2026 17:33:59 GMT", page="a")))
     assert asking.ask("/save", until="Fri, 20 Nov 2026 17:34:00 GMT", page="b") is None
     assert asking.ask("/save", until="Fri, 20 Nov 2026 17:34:00 GMT", page="a") == (0, "masked")
+
+
+@pytest.mark.parametrize("scale", [1, 1_000, 1_000_000, 1_000_000_000])
+def test_times_as_numbers_are_masked(scale: int) -> None:
+    """`time.time()` in a body is another one in each run, in seconds or in whole parts of them."""
+    trace = Trace(trace_id="1" * 32, root_id="2" * 16, start="2026-11-20T20:52:35.000001+00:00", duration_ms=40.0)
+    recorded, now, other = (
+        json.dumps({"at": at if scale == 1 else int(at * scale), "id": 7}).encode()
+        for at in (1_795_207_955.25, 1_795_207_955.5, 1_595_207_955.5)
+    )
+    asking = Asking(cassette(event(0, "/set", body=recorded), trace=trace))
+    assert asking.ask("/set", body=other) is None
+    assert asking.ask("/set", body=now.replace(b'"id": 7', b'"id": 8')) is None
+    assert asking.ask("/set", body=now) == (0, "masked")
+
+
+def test_an_id_that_is_as_long_as_a_time_is_none() -> None:
+    """A number of a far day stays what it is, and so does one where nobody knows when it was recorded."""
+    trace = Trace(trace_id="1" * 32, root_id="2" * 16, start="2026-11-20T20:52:35.000001+00:00")
+    assert Asking(cassette(event(0, "/get/1234567890"), trace=trace)).ask("/get/1234567891") is None
+    assert Asking(cassette(event(0, "/get/v1795207955"), trace=trace)).ask("/get/v1795207956") is None
+    assert Asking(cassette(event(0, "/get/1795207955"))).ask("/get/1795207956") is None
 
 
 def test_bound_ids_lead_to_exact_answers() -> None:
