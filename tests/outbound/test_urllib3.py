@@ -31,6 +31,7 @@ def test_private_names_are_where_they_were() -> None:
     """What is leaned on upstream without being promised there fails here, by name, when it moves."""
     assert hasattr(urllib3._collections, "HTTPHeaderDict")
     assert hasattr(urllib3.HTTPResponse(b"x"), "_original_response")
+    assert hasattr(urllib3.HTTPResponse(b"x"), "_fp_bytes_read")
     asked = list(inspect.signature(urllib3.HTTPConnectionPool.urlopen).parameters)[1:]
     named = [name for name in asked if name != "response_kw"]
     assert tuple(named) == PARAMETERS[: len(named)]

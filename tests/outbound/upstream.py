@@ -19,6 +19,7 @@ SECONDS in a path may be left out.
     /counter/KEY /flaky/K?key=KEY&how=reset      another answer each time; fails K times (503 or reset), then 200
     /openai /anthropic                           language models, see tests/outbound/upstream_models.py
     /garbage /other-protocol /odd-head           no HTTP, or hardly; /long-header and /many-headers are too much
+    /odd-chunks/KIND                             chunks that end otherwise than they should, in one of five ways
     /xmlrpc                                      XML-RPC's `seven`, and a fault for any other method
     /websocket                                   switches protocols and sends back each text it gets
     /hits /log                                   how many requests came in; the last 100 (these two are not counted)

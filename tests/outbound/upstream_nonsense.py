@@ -43,6 +43,19 @@ async def odd_head(request: Request, wire: Wire, rest: str) -> None:
     await _raw(wire, b"HTTP/1.1 200\r\nX-Folded: one\r\n  two\r\nX-Empty:\r\nConnection: close\r\n\r\nodd")
 
 
+@route("odd-chunks")
+async def odd_chunks(request: Request, wire: Wire, rest: str) -> None:
+    broken = {
+        "size": b"no size\r\nlost\r\n0\r\n\r\n",
+        "middle": b"9\r\nhalf",
+        "no-trailer": b"0\r\n",
+        "half-trailer": b"0\r\nX-Half: tr",
+        "half-size": b"1",
+    }
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    await _raw(wire, head if wire.head_only else head + b"5\r\nwhole\r\n" + broken[rest])
+
+
 @route("xmlrpc")
 async def xmlrpc(request: Request, wire: Wire, rest: str) -> None:
     asked = await wire.body()

@@ -23,8 +23,15 @@ class Unchunker:
     def __init__(self) -> None:
         self.left = 0  # bytes of the chunk that are still to come
         self.done = False
+        self.broken = False
         self._line = b""
-        self._reads: Callable[[bytes], bytes] = self._size
+        self._end = b""  # the last chunk's line and the trailers, or what is no chunk's line
+        self._reads: Callable[[bytes], None] = self._size
+
+    @property
+    def rest(self) -> bytes:
+        """What came of the framing since the last whole chunk: all that the reader had of an end that never came."""
+        return b"%x\r\n" % self.left if self.left else self._end + self._line
 
     def take(self, data: bytes, feed: Callable[[bytes], None]) -> None:
         """Takes raw bytes and feeds what belongs to the body."""
@@ -39,31 +46,28 @@ class Unchunker:
             self._line += head + end
             if end:
                 line, self._line = self._line, b""
-                self._reads(line.strip())
+                self._reads(line)
 
-    def _size(self, line: bytes) -> bytes:
+    def _size(self, line: bytes) -> None:
         try:
             self.left = int(line.split(b";")[0], 16)
         except ValueError:
-            self.done = True  # broken framing: `http.client` is about to say so
-            return line
+            self.broken = self.done = True  # `http.client` is about to say so
         if not self.left:
-            self._reads = self._trailer
-        return line
+            self._end, self._reads = line, self._trailer
 
-    def _chunk_end(self, line: bytes) -> bytes:
+    def _chunk_end(self, line: bytes) -> None:
         self._reads = self._size
-        return line
 
-    def _trailer(self, line: bytes) -> bytes:
-        self.done = not line
-        return line
+    def _trailer(self, line: bytes) -> None:
+        self._end += line
+        self.done = not line.strip()
 
 
 class Truncated(EOFError):
-    """Ends the copy of a chunked body whose sender went away.
+    """Ends the copy of a chunked body that does not end as it should: its sender went away, or sent no chunk.
 
-    Args: the bytes of the last chunk that came, and how many of it did not.
+    Args: what came after the last chunk that is in the copy, with its framing.
     """
 
 
@@ -90,6 +94,8 @@ class CopyingFile:
             self._cut = data  # the sender went away within a chunk: what came of it is part of the error
         else:
             self._chunks.take(data, self._sink.feed)
+        if self._ended:
+            self._finish()  # `http.client` does not close what broke off
         return data
 
     def read(self, size: int | None = -1) -> bytes:
@@ -114,11 +120,14 @@ class CopyingFile:
     def close(self) -> None:
         """Ends the copy: whole, left by the app, or cut off by the sender."""
         self._file.close()
+        self._finish()
+
+    def _finish(self) -> None:
         if self._chunks is not None:
-            if self._chunks.done:
+            if self._chunks.done and not self._chunks.broken:
                 self._sink.finish()
-            elif self._ended:
-                self._sink.finish("error", Truncated(self._cut, self._chunks.left - len(self._cut)))
+            elif self._ended or self._chunks.broken:
+                self._sink.finish("error", Truncated(self._chunks.rest + self._cut))
             else:
                 self._sink.finish("partial")
         elif self._ended or not _missing(self._response):
@@ -255,8 +264,6 @@ def _framed(body: Source) -> Iterator[bytes]:
         for chunk in body:
             yield b"%x\r\n%b\r\n" % (len(chunk), chunk)
     except Truncated as cut:
-        came, missing = cut.args
-        if missing:
-            yield b"%x\r\n%b" % (len(came) + missing, came)
+        yield cut.args[0]
         return
     yield b"0\r\n\r\n"

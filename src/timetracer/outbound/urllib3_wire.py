@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import Any
 
 import urllib3
@@ -17,7 +18,9 @@ from timetracer.outbound.http_wire import copy_body, response_over, wire_headers
 from timetracer.plugin import Capture, Reply, Source, Upload
 
 _COUNTS = ("total", "connect", "read", "redirect", "status", "other")
-_ACCEPTED = inspect.signature(urllib3.HTTPResponse.__init__).parameters  # `version_string` came with 2.2
+_ACCEPTED = inspect.signature(
+    urllib3.HTTPResponse.__init__
+).parameters  # `version_string` came with 2.2, `sock_shutdown` with 2.3
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 
@@ -42,8 +45,11 @@ def body_of(body: Any, replace: Any) -> bytes | Upload | None:
         return body
     if isinstance(body, str):
         return body.encode()
-    if isinstance(body, bytearray | memoryview):
-        return bytes(body)
+    if not hasattr(body, "read"):  # before bytes, as there: an mmap is read from where it stands
+        try:
+            return bytes(memoryview(body))
+        except TypeError:
+            pass  # no buffer: to be iterated
     return Upload(body, lambda stream: replace(Body(stream, body)))
 
 
@@ -65,6 +71,7 @@ def keep(response: urllib3.HTTPResponse, capture: Capture, *, preloaded: bool = 
     headers = wire_headers(wire) if getattr(wire, "msg", None) is not None else header_pairs(response.headers.items())
     if preloaded:
         value["preloaded"] = True
+        value["read"] = (response.tell(), getattr(response, "length_remaining", None), response.chunked)
     capture.reply(value, status=response.status, headers=headers)
     sink = capture.body()
     if preloaded:
@@ -94,10 +101,15 @@ def rebuild(reply: Reply, *, method: str, retries: Retry | None, pool: Any) -> u
         "request_method": method,
         "request_url": value["url"],
         "enforce_content_length": value["enforce"],
+        "sock_shutdown": _no_socket,
     }
     response = urllib3.HTTPResponse(**{key: given for key, given in arguments.items() if key in _ACCEPTED})
+    if not preloaded and "sock_shutdown" in _ACCEPTED:
+        response.shutdown = partial(_shut_down, wire)  # type: ignore[method-assign]
     if preloaded:
         response.decode_content = value["decode"]
+        # https://github.com/urllib3/urllib3/blob/2.5.0/src/urllib3/response.py (HTTPResponse.tell)
+        response._fp_bytes_read, response.length_remaining, response.chunked = value["read"]
         response.headers = HTTPHeaderDict(reply.headers)
         for name in set(wire.msg):
             del wire.msg[name]
@@ -107,6 +119,16 @@ def rebuild(reply: Reply, *, method: str, retries: Retry | None, pool: Any) -> u
         history = tuple(RequestHistory(*each) for each in value["history"])
         response.retries = retries.new(history=history, **value["retries"])
     return response
+
+
+def _no_socket(how: int) -> None: ...
+
+
+def _shut_down(wire: Any) -> None:
+    """Ends nothing, for nothing flows; what was read after it live is in the recorded body, or ended it."""
+    if wire.isclosed():
+        # https://github.com/urllib3/urllib3/blob/2.5.0/src/urllib3/response.py (HTTPResponse.shutdown)
+        raise RuntimeError("Cannot shutdown as connection has already been released to the pool")
 
 
 def _wire(body: Source, status: int, value: dict[str, Any], headers: Any, method: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
+from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -33,6 +34,7 @@ def head(response: Any) -> dict[str, Any]:
         "retries": [tuple(each) for each in response.retries.history],
         "left": (response.retries.total, response.retries.connect, response.retries.redirect),
         "decode": response.decode_content,
+        "read": (response.tell(), getattr(response, "length_remaining", None), response.chunked),
         "class": type(response).__name__,
     }
 
@@ -90,6 +92,11 @@ for _path in (
     "/status/418",
     "/truncated",
     "/truncated-chunked",
+    "/odd-chunks/size",
+    "/odd-chunks/middle",
+    "/odd-chunks/no-trailer",
+    "/odd-chunks/half-trailer",
+    "/odd-chunks/half-size",
     "/reset",
     "/reset/hard",
     "/reset/body",
@@ -182,6 +189,19 @@ def unloaded_unread() -> Any:
     response.drain_conn()
     response.release_conn()
     return head(response), response.read()
+
+
+@steps
+def shut_down() -> Any:
+    seen: list[Any] = []
+    for path, preload in (("/stream/5", False), ("/json", False), ("/empty", False), ("/json", True)):
+        response = get(path, preload_content=preload)
+        try:
+            seen.append(getattr(response, "shutdown", lambda: "added in 2.3")())
+        except RuntimeError as error:
+            seen.append(error)
+        response.close()
+    return seen
 
 
 @steps
@@ -303,6 +323,14 @@ def post_generator() -> Any:
 
     with urllib3.PoolManager() as http:
         return json_of(http.request("POST", f"{BASE}/upload", body=body(), chunked=True)), seen
+
+
+@steps
+def post_buffers() -> Any:
+    """Whatever lends its bytes is sent in one piece."""
+    bodies = (array("i", [1, 2]), bytearray(b"bytes"), memoryview(b"lent"))
+    with urllib3.PoolManager() as http:
+        return [_echoed(http.request("POST", f"{BASE}/echo", body=each)) for each in bodies]
 
 
 @steps
