@@ -35,32 +35,29 @@ class RealCondition:
 
     Upstream: `Condition` (https://github.com/python/cpython/blob/3.13/Lib/threading.py), which looks up anew what each
     waiter waits on, and takes its lock apart by the same two methods.
+
+    Attributes:
+        lock: to be held around each use: that of the system itself, for bytes are counted on the path of every call.
     """
 
-    __slots__ = ("_lock", "_waiters")
+    __slots__ = ("_waiters", "lock")
 
     def __init__(self) -> None:
-        self._lock = _RLock()
+        self.lock = _RLock()
         self._waiters: deque[Any] = deque()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *raised: object) -> None:
-        self._lock.release()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Lets go of the lock until somebody notifies; False if that took longer than `timeout` seconds."""
         waiter = _allocate_lock()
         waiter.acquire()
         self._waiters.append(waiter)
-        state = self._lock._release_save()
+        state = self.lock._release_save()
         notified: bool = False
         try:
             notified = waiter.acquire(True, -1 if timeout is None else max(0.0, timeout))
             return notified
         finally:
-            self._lock._acquire_restore(state)
+            self.lock._acquire_restore(state)
             if not notified and waiter in self._waiters:
                 self._waiters.remove(waiter)
 

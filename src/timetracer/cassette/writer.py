@@ -75,7 +75,7 @@ class Writer(Generic[T]):
 
     def add_bytes(self, size: int) -> bool:
         """Counts bytes that are kept from now on; False if there is no room, and then they must not be kept."""
-        with self._changed:
+        with self._changed.lock:
             if self._bytes + size > self._limit:
                 return False
             self._bytes += size
@@ -83,7 +83,7 @@ class Writer(Generic[T]):
 
     def release_bytes(self, size: int) -> None:
         """Frees bytes that were counted and are not handed over."""
-        with self._changed:
+        with self._changed.lock:
             self._bytes = max(0, self._bytes - size)  # in a forked child they were never counted
 
     def put(self, item: T, size: int, *, counted: int = 0) -> bool:
@@ -97,7 +97,7 @@ class Writer(Generic[T]):
         Returns:
             False if there is no room, or the writer is closed: the item is dropped and counted.
         """
-        with self._changed:
+        with self._changed.lock:
             refused = self._closed or self._bytes + size > self._limit
             if refused:
                 self._bytes = max(0, self._bytes - counted)
@@ -118,7 +118,7 @@ class Writer(Generic[T]):
 
     def flush(self, timeout: float | None = None) -> bool:
         """Waits until all that was put before is handled; False if that took longer than `timeout` seconds."""
-        with self._changed:
+        with self._changed.lock:
             target = self._put
             if self._done >= target:
                 return True
@@ -138,11 +138,11 @@ class Writer(Generic[T]):
 
     def close(self, timeout: float | None = 2.0) -> bool:
         """Handles what is left and ends the thread; later items are refused. False: `timeout` seconds were too few."""
-        with self._changed:
+        with self._changed.lock:
             self._closed = True
         started = time.monotonic()
         finished = self.flush(timeout)
-        with self._changed:
+        with self._changed.lock:
             self._changed.notify_all()
             thread = self._thread
         if thread is not None and not thread.is_current():
@@ -169,13 +169,13 @@ class Writer(Generic[T]):
                 while self._wait():
                     self._drain()
         finally:
-            with self._changed:
+            with self._changed.lock:
                 self._thread = None
                 self._changed.notify_all()
 
     def _wait(self) -> bool:
         """Waits until a batch is due; False if none will come."""
-        with self._changed:
+        with self._changed.lock:
             while not self._items:
                 if self._closed:
                     return False
@@ -190,7 +190,7 @@ class Writer(Generic[T]):
     def _drain(self) -> None:
         """Handles the items there are now. What `guard` lets through (SystemExit) ends the thread; `put` starts one."""
         for _ in range(len(self._items)):
-            with self._changed:
+            with self._changed.lock:
                 if not self._items:
                     return
                 item, size = self._items.popleft()
@@ -199,7 +199,7 @@ class Writer(Generic[T]):
                 with self._guard():
                     self._handle(item)
             finally:
-                with self._changed:
+                with self._changed.lock:
                     self._bytes = max(0, self._bytes - size)
                     self._done += 1
                     if self._hurried:

@@ -13,7 +13,7 @@ from opentelemetry import context
 
 from timetracer import values
 from timetracer.cassette.model import Body, Items
-from timetracer.engine.guard import guard
+from timetracer.engine.guard import guard, guarded
 from timetracer.engine.measures import MEASURES
 from timetracer.errors import Exhausted
 from timetracer.plugin import BodyEnd, Value
@@ -38,7 +38,7 @@ class Copy:
     Args:
         limit: bytes to keep of it at most.
         budget: bytes to keep over all.
-        done: called once, when it ends.
+        done: called once, when it ends; it raises nothing.
         paced: notes when each chunk came.
     """
 
@@ -57,40 +57,37 @@ class Copy:
         self.first = 0.0
         self.times: list[float] | None = None  # from the second chunk on: most bodies come in one
 
+    def _spoil(self, items: Value) -> None:
+        """Notes that what came could not be kept."""
+        self.overflow = True
+
+    @guarded("keeping a body", failed=_spoil)
     def feed(self, item: Value) -> None:
         """Keeps a chunk or an item, unless it ended or there is no room."""
-        if self.end is not None or self.overflow:
-            return
-        with guard("keeping a body") as kept:
-            size = len(item) if isinstance(item, (bytes, bytearray, memoryview, str)) else 64
-            if size and self._has_room(size):
-                if self.began:
+        size = len(item) if isinstance(item, (bytes, bytearray, memoryview, str)) else 64
+        if size and self._has_room(size):
+            if self.began:
+                if self.items:
                     self._note_time()
-                self.items.append(bytes(item) if isinstance(item, (bytearray, memoryview)) else item)
-        if kept.failed is not None:
-            self.overflow = True
+                else:
+                    self.first = time.perf_counter()
+            self.items.append(bytes(item) if isinstance(item, (bytearray, memoryview)) else item)
 
     def _note_time(self) -> None:
-        now = time.perf_counter()
-        if not self.items:
-            self.first = now
-        elif self.times is None:
-            self.times = [self.began, self.first, now]
-        else:
-            self.times.append(now)
+        if self.times is None:
+            self.times = [self.began, self.first]
+        self.times.append(time.perf_counter())
 
+    @guarded("keeping rows", failed=_spoil)
     def feed_all(self, items: Sequence[Value]) -> None:
         """Keeps several items (rows) at once, or none of them."""
-        if self.end is not None or self.overflow:
-            return
-        with guard("keeping rows") as kept:
-            if self._has_room(64 * len(items)):
-                self.items.extend(items)
-        if kept.failed is not None:
-            self.overflow = True
+        if self._has_room(64 * len(items)):
+            self.items.extend(items)
 
     def _has_room(self, size: int) -> bool:
-        """Counts so many bytes, or notes that there is no room for them."""
+        """Counts so many bytes, unless it ended, or notes that there is no room for them."""
+        if self.end is not None or self.overflow:
+            return False
         if self.size + size > self.limit or not self.budget.add_bytes(size):
             self.overflow = True
             MEASURES.dropped_bodies += 1
@@ -110,8 +107,7 @@ class Copy:
             self.end, self.error = end, error
             if self.done is not None:
                 done, self.done = self.done, None
-                with guard("ending a body"):
-                    done()
+                done()
 
     @property
     def why_incomplete(self) -> str | None:

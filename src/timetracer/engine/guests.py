@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from timetracer import values
 from timetracer.cassette import model
 from timetracer.engine.bodies import Budget, Copy
-from timetracer.engine.guard import guard
+from timetracer.engine.guard import guard, guarded
 from timetracer.engine.reruns import rerun_of
 from timetracer.engine.sessions import current
 from timetracer.engine.takes import encode_fields
@@ -94,10 +94,14 @@ class Guest:
 
     def _body(self) -> Copy:
         limit = self.session.body_limit if self.session.stores_response_body else 0
-        body = Copy(limit, self.session.budget, self.session.release)
+        body = Copy(limit, self.session.budget, self._body_done)
         self.session.hold()
         self.response_body = body
         return body
+
+    @guarded("ending a body")
+    def _body_done(self) -> None:
+        self.session.release()
 
     def error(self, error: BaseException) -> None:
         """Notes the exception that the app raised."""

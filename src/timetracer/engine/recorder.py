@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from timetracer.engine.bodies import Copy, CopyingStream
 from timetracer.engine.drivers import REAL, Core
-from timetracer.engine.guard import guard
+from timetracer.engine.guard import guard, swallowed
 from timetracer.engine.links import Link, link_of
 from timetracer.engine.sessions import silenced
 from timetracer.engine.takes import Take, Tape
@@ -27,7 +27,7 @@ class Recorder:
 
     def begin(self, plugin: Plugin, describe: Callable[[Call], Request | None], call: Call) -> Take | None:
         """Describes a call and starts its event; None where it is not the plugin's, or describing it failed."""
-        with guard(f"{plugin.name}: describing a call"):
+        try:
             request = describe(call)
             if request is None:
                 return None
@@ -41,7 +41,10 @@ class Recorder:
             else:
                 tape.add(take)
             return take
-        return None
+        except BaseException as error:
+            if not swallowed(f"{plugin.name}: describing a call", error):
+                raise
+            return None
 
     def exchange(self, plugin: Plugin, role: Exchange, call: Call) -> Core:
         """Runs the real function, with the layers beneath it silent, and has its answer encoded."""
@@ -57,11 +60,13 @@ class Recorder:
             raise
         else:
             take.finished()
-            with guard(f"{plugin.name}: keeping an answer") as kept:
-                result = role.encode(call, result, take)
-            if kept.failed:
-                take.incomplete = f"the answer could not be kept: {type(kept.failed).__name__}"
-            return result
+            try:
+                return role.encode(call, result, take)
+            except BaseException as error:
+                if not swallowed(f"{plugin.name}: keeping an answer", error):
+                    raise
+                take.incomplete = f"the answer could not be kept: {type(error).__name__}"
+                return result
         finally:
             self.tape.release()
 

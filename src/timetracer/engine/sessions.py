@@ -198,7 +198,19 @@ def current(session: Any) -> attached:
     return attached(SESSION_KEY, session)
 
 
-def silenced(names: frozenset[str]) -> attached:
+class silenced:
     """Keeps the named plugins silent inside the block, besides those that are already."""
-    before: Any = context.get_current().get(SILENT_KEY)
-    return attached(SILENT_KEY, before | names if before else names)
+
+    __slots__ = ("_names", "_token")
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
+
+    def __enter__(self) -> None:
+        here = context.get_current()
+        before: Any = here.get(SILENT_KEY)
+        names = before | self._names if before else self._names
+        self._token = context.attach(context.Context({**here, SILENT_KEY: names}))
+
+    def __exit__(self, *raised: object) -> None:
+        context.detach(self._token)

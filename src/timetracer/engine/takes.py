@@ -13,7 +13,7 @@ from timetracer import values
 from timetracer.cassette import model
 from timetracer.engine.bodies import Budget, Copy
 from timetracer.engine.drivers import REAL, Core
-from timetracer.engine.guard import guard
+from timetracer.engine.guard import guard, guarded
 from timetracer.engine.lanes import current_lane
 from timetracer.engine.links import Link
 from timetracer.errors import UnsupportedError
@@ -89,6 +89,7 @@ class Take:
         self.response_items = Copy(self.tape.body_limit, self.tape.budget)
         return self.response_items
 
+    @guarded("ending a body")
     def _body_done(self) -> None:
         self.ended = time.time_ns()
         self.tape.body_ended()
