@@ -56,13 +56,13 @@ class Extending:
         self.playing.release()
         self.recording.release()
 
-    def span_started(self, span: Any) -> None:
+    def span_started(self, span: Any, span_id: int, root: bool) -> None:
         """Notes a span."""
-        self.playing.span_started(span)
+        self.playing.span_started(span, span_id, root)
 
-    def span_ended(self, span: Any) -> None:
+    def span_ended(self, span: Any, span_id: int, root: bool) -> None:
         """Takes a finished span."""
-        self.playing.span_ended(span)
+        self.playing.span_ended(span, span_id, root)
 
     def attributes(self) -> dict[str, Any]:
         """Returns the root span's attributes."""

@@ -21,7 +21,7 @@ from timetracer.engine.matching import Matcher
 from timetracer.engine.measures import MEASURES
 from timetracer.engine.player import Player
 from timetracer.engine.recorder import PASSAGE, Passage
-from timetracer.engine.spans import describe_span, is_local_root
+from timetracer.engine.spans import describe_span
 from timetracer.engine.timeline import Timeline
 from timetracer.errors import ReplayError
 from timetracer.plugin import Inbound, Plugin, Request, Upload
@@ -125,18 +125,16 @@ class Playing:
             self.rules.spans.pop(span_id, None)
         self.rules.completed(self)
 
-    def span_started(self, span: Any) -> None:
-        """Notes a span that began in this session."""
-        span_id = span.get_span_context().span_id
-        self.rules.spans[span_id] = self
+    def span_started(self, span: Any, span_id: int, root: bool) -> None:
+        """Notes a span that began in this session; a local root holds it open."""
         self._span_ids.append(span_id)
-        if is_local_root(span):
+        if root:
             self.hold()
 
-    def span_ended(self, span: Any) -> None:
+    def span_ended(self, span: Any, span_id: int, root: bool) -> None:
         """Takes a finished span."""
         self.finished_spans.append(span)
-        if is_local_root(span):
+        if root:
             self.release()
 
     def attributes(self) -> dict[str, Any]:

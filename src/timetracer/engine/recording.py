@@ -20,7 +20,7 @@ from timetracer.engine.guests import Guest
 from timetracer.engine.lanes import current_lane
 from timetracer.engine.measures import MEASURES
 from timetracer.engine.recorder import Recorder
-from timetracer.engine.spans import describe_span, is_local_root
+from timetracer.engine.spans import describe_span
 from timetracer.engine.takes import Take
 from timetracer.plugin import Inbound, Plugin
 
@@ -227,31 +227,29 @@ class Recording:
 
     # -- spans
 
-    def span_started(self, span: Any) -> None:
+    def span_started(self, span: Any, span_id: int, root: bool) -> None:
         """Notes a span that began in this session; a local root holds it open, and the first one names it."""
-        context = span.get_span_context()
-        self.terms.spans[context.span_id] = self
         if self._turn_over is None:
-            self._span_ids.append(context.span_id)
+            self._span_ids.append(span_id)
         if not self.trace_id:
-            self.trace_id = context.trace_id
-        if is_local_root(span):
+            self.trace_id = span.get_span_context().trace_id
+        if root:
             if not self.root_id:
-                self.root_id = context.span_id
-                self.trace_id = context.trace_id
+                self.root_id = span_id
+                self.trace_id = span.get_span_context().trace_id
                 self.parent_id = span.parent.span_id if getattr(span, "parent", None) is not None else 0
             self.hold()
 
-    def span_ended(self, span: Any) -> None:
+    def span_ended(self, span: Any, span_id: int, root: bool) -> None:
         """Takes a finished span; a local root lets go of the session."""
         self.finished_spans.append(span)
         if self._turn_over is not None:
-            self.terms.spans.pop(span.context.span_id, None)
+            self.terms.spans.pop(span_id, None)
             if len(self.finished_spans) >= FULL:
                 self._turn_over(self)
-        if span.context.span_id == self.root_id and span.status.status_code.name == "ERROR":
+        if span_id == self.root_id and span.status.status_code.name == "ERROR":
             self.failed = True
-        if is_local_root(span):
+        if root:
             self.release()
 
     def attributes(self) -> dict[str, Any]:

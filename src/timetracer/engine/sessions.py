@@ -55,10 +55,14 @@ class Session(Protocol):
     def release(self) -> None:
         """Ends one hold; the last one completes the session."""
 
-    def span_started(self, span: Any) -> None:
-        """Notes a span that began in this session."""
+    def span_started(self, span: Any, span_id: int, root: bool) -> None:
+        """Notes a span that began in this session, which `Sessions.by_span` has now.
 
-    def span_ended(self, span: Any) -> None:
+        Args:
+            root: whether it is a local root.
+        """
+
+    def span_ended(self, span: Any, span_id: int, root: bool) -> None:
         """Takes a finished span."""
 
     def attributes(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from timetracer.engine.sessions import current
+from timetracer.engine.sessions import SESSIONS, current
 from timetracer.plugin import BodyEnd, Headers, Inbound, Plugin, Sink, Value, Visit
 
 
@@ -73,11 +73,12 @@ class Unseen:
         """Returns what was drawn."""
         return drawn
 
-    def span_started(self, span: Any) -> None:
+    def span_started(self, span: Any, span_id: int, root: bool) -> None:
         """Keeps nothing."""
 
-    def span_ended(self, span: Any) -> None:
-        """Keeps nothing."""
+    def span_ended(self, span: Any, span_id: int, root: bool) -> None:
+        """Keeps nothing, but lets go of the span."""
+        SESSIONS.by_span.pop(span_id, None)
 
     def attributes(self) -> dict[str, Any]:
         """A root that is not recorded bears no mark."""

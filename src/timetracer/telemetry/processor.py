@@ -9,7 +9,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from timetracer.engine.admission import opens_a_session
-from timetracer.engine.guard import guard
+from timetracer.engine.guard import guarded
 from timetracer.engine.sessions import SESSION_KEY, SESSIONS
 from timetracer.engine.spans import is_local_root
 from timetracer.engine.unseen import UNSEEN
@@ -25,25 +25,24 @@ class SessionProcessor(SpanProcessor):
     def __init__(self) -> None:
         self.active = True
 
+    @guarded("taking a span that began")
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Gives a span to its session and marks a session's root."""
         if not self.active:
             return
-        with guard("taking a span that began"):
-            session = self._session(span, parent_context)
-            if session is UNSEEN:
-                SESSIONS.by_span[span.get_span_context().span_id] = UNSEEN
-            elif session is not None and not session.closed:
-                session.span_started(span)
-                if is_local_root(span) and session is not SESSIONS.process:
-                    span.set_attributes({key: value for key, value in session.attributes().items() if value})
-
-    def _session(self, span: Span, parent_context: Context | None) -> Any:
         here = context.get_current() if parent_context is None else parent_context
-        session: Any = here.get(SESSION_KEY)
-        if session is not None:
-            return session
-        if not is_local_root(span):
+        root = is_local_root(span)
+        session: Any = here.get(SESSION_KEY) or self._session(span, root)
+        if session is None or session.closed:
+            return
+        span_id = span.get_span_context().span_id
+        SESSIONS.by_span[span_id] = session
+        session.span_started(span, span_id, root)
+        if root and session is not SESSIONS.process:
+            span.set_attributes({key: value for key, value in session.attributes().items() if value})
+
+    def _session(self, span: Span, root: bool) -> Any:
+        if not root:
             return SESSIONS.by_span.get(span.parent.span_id) if span.parent is not None else None
         if not opens_a_session(span, span.kind.name):
             return SESSIONS.orphan() or SESSIONS.process
@@ -51,27 +50,27 @@ class SessionProcessor(SpanProcessor):
             return SESSIONS.orphan()
         return SESSIONS.begin(None, span) or UNSEEN
 
+    @guarded("marking a root span")
     def _on_ending(self, span: Span) -> None:
         """Writes on a session's root what is known only now: its cassette, its misses."""
         if not self.active or not is_local_root(span):
             return
-        with guard("marking a root span"):
-            session = SESSIONS.by_span.get(span.get_span_context().span_id)
-            if session is not None and session is not SESSIONS.process:
-                _add_late(span, session.attributes())
+        session = SESSIONS.by_span.get(span.get_span_context().span_id)
+        if session is not None and session is not SESSIONS.process:
+            _add_late(span, session.attributes())
 
     on_ending = _on_ending  # what the specification calls it, once the SDK does
 
+    @guarded("taking a span that ended")
     def on_end(self, span: ReadableSpan) -> None:
         """Gives a finished span to its session."""
-        with guard("taking a span that ended"):
-            if span.context is None:
-                return
-            session = SESSIONS.by_span.get(span.context.span_id)
-            if session is UNSEEN:
-                SESSIONS.by_span.pop(span.context.span_id, None)
-            elif session is not None and not session.closed:
-                session.span_ended(span)
+        span_context = span.context
+        if span_context is None:
+            return
+        span_id = span_context.span_id
+        session = SESSIONS.by_span.get(span_id)
+        if session is not None and not session.closed:
+            session.span_ended(span, span_id, is_local_root(span))
 
 
 def _add_late(span: Span, attributes: dict[str, Any]) -> None:
