@@ -54,8 +54,9 @@ def _left_over() -> bool:
     Upstream: uvicorn's `on_response_complete`
     (https://github.com/encode/uvicorn/blob/0.34.0/uvicorn/protocols/http/httptools_impl.py).
     """
-    guest = getattr(context.get_value(SESSION_KEY), "guest", None)
-    return guest is not None and guest.answered
+    here: Any = context.get_value(SESSION_KEY)
+    guest = getattr(here, "guest", None)
+    return here is not None and (here.closed or (guest is not None and guest.answered))
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def swallowed(doing: str, error: BaseException) -> bool:
 
 
 def guarded(
-    doing: str, failed: Callable[P, object] = lambda *args, **kwargs: None
+    doing: str, failed: Callable[..., object] | None = None
 ) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
     """Guards a whole function, which returns None where it fails by our own fault.
 
@@ -101,7 +101,8 @@ def guarded(
             except BaseException as error:
                 if not swallowed(doing, error):
                     raise
-                failed(*args, **kwargs)
+                if failed is not None:
+                    failed(*args, **kwargs)
                 return None
 
         return guarded_function

@@ -56,7 +56,7 @@ class Session(Protocol):
         """Ends one hold; the last one completes the session."""
 
     def span_started(self, span: Any, span_id: int, root: bool) -> None:
-        """Notes a span that began in this session, which `Sessions.by_span` has now.
+        """Notes a span that began in this session; `Sessions.by_span` has it from now on.
 
         Args:
             root: whether it is a local root.

@@ -55,7 +55,8 @@ class Pipeline:
     def take(self, session: Recording) -> None:
         """Takes over a finished session; returns at once."""
         with guard("handing a session over"):
-            self.writer.put(session, session.size(), counted=session.counted())
+            if not self.writer.put(session, session.size(), counted=session.counted()):
+                session.let_go()
 
     def _dropped(self, size: int) -> None:
         MEASURES.dropped_cassettes += 1
@@ -79,6 +80,8 @@ class Pipeline:
         except Exception:
             MEASURES.dropped_cassettes += 1
             raise
+        finally:
+            session.let_go()
 
     def write(self, session: Recording) -> Path:
         """Writes a session now.

@@ -36,8 +36,8 @@ class SessionProcessor(SpanProcessor):
         if session is None or session.closed:
             return
         span_id = span.get_span_context().span_id
-        SESSIONS.by_span[span_id] = session
         session.span_started(span, span_id, root)
+        SESSIONS.by_span[span_id] = session
         if root and session is not SESSIONS.process:
             span.set_attributes({key: value for key, value in session.attributes().items() if value})
 

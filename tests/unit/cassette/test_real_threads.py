@@ -62,11 +62,11 @@ def test_a_condition_gives_up_in_time_and_is_told() -> None:
     changed, told = RealCondition(), []
 
     def tell() -> None:
-        with changed:
+        with changed.lock:
             told.append(1)
             changed.notify_all()
 
-    with changed, changed:
+    with changed.lock, changed.lock:
         assert not changed.wait(0.01)
         thread = RealThread(tell, "teller")
         thread.start()

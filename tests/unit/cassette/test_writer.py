@@ -229,7 +229,7 @@ def test_a_forked_child_starts_anew(writers: Callable[..., Writer[int]]) -> None
     reading, writing = os.pipe()
     writer = writers(lambda item: os.write(writing, bytes([item])) and None, interval=60)
     writer.put(1, 1)
-    with writer._changed:  # as if another thread held it
+    with writer._changed.lock:  # as if another thread held it
         child = os.fork()
         if child == 0:
             status = 1
