@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 
 import pytest
+import requests
 
 from tests.outbound.http_recordings import record_http
 from tests.outbound.suite import VARIANTS, Recordings, Suite, Variant
@@ -28,3 +29,4 @@ def test_private_names_are_where_they_were() -> None:
     """What is leaned on upstream without being promised there fails here, by name, when it moves."""
     source = http.client.HTTPResponse.__init__.__code__.co_names
     assert {"fp", "chunked", "length"} <= set(source)
+    assert hasattr(requests.structures.CaseInsensitiveDict(), "_store")

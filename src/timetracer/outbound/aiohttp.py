@@ -19,7 +19,7 @@ from yarl import URL
 
 from timetracer.errors import UnsupportedError
 from timetracer.outbound.aiohttp_body import CopyingReader, Payload, RecordedReader, Written
-from timetracer.outbound.http_message import header_pairs, http_request
+from timetracer.outbound.http_message import RawHeaders, http_request
 from timetracer.plugin import Call, Capture, Exchange, Patch, Plugin, Reply, Request, Upload, Value
 
 _ACCEPTED = inspect.signature(aiohttp.ClientResponse.__init__).parameters  # `stream_writer` came later than the others
@@ -46,7 +46,8 @@ def prepare(call: Call) -> Call:
 def describe(call: Call) -> Request:
     """Describes what is to be sent."""
     request: aiohttp.ClientRequest = call.arg(0, "request")
-    return http_request(request.method, str(request.url), header_pairs(request.headers.items()), _body(request))
+    headers = RawHeaders(tuple(request.headers.items()))
+    return http_request(request.method, str(request.url), headers, _body(request))
 
 
 def _body(request: aiohttp.ClientRequest) -> bytes | Upload | None:
@@ -79,10 +80,10 @@ def encode(call: Call, response: aiohttp.ClientResponse, capture: Capture) -> ai
         "empty": content is aiohttp.EMPTY_PAYLOAD,
         "limit": 0 if content is aiohttp.EMPTY_PAYLOAD else content.get_read_buffer_limits()[0],
     }
-    headers = [(name.decode("latin-1"), text.decode("latin-1")) for name, text in response.raw_headers]
-    if [name for name, _ in headers] != (names := [str(name) for name, _ in response.headers.items()]):
-        value["names"] = names  # the parser spells names that it knows in its own way
-    capture.reply(value, status=response.status, headers=headers)
+    names = [name for name, _ in response.headers.items()]
+    if names != [name.decode("latin-1") for name, _ in response.raw_headers]:
+        value["names"] = [str(name) for name in names]  # the parser spells names that it knows in its own way
+    capture.reply(value, status=response.status, headers=RawHeaders(response.raw_headers))
     sink = capture.body()
     if response.status == _SWITCHING or content.at_eof():
         sink.finish()

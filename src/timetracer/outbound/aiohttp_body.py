@@ -26,12 +26,14 @@ class CopyingReader(wrapt.ObjectProxy[Any]):
         self._self_sink = sink
         self._self_unread = 0  # bytes that were put back, and are copied already
         self._self_cancelled: BaseException | None = None
+        self._self_read = False  # to its end
 
     def _took(self, data: bytes) -> bytes:
         self._self_cancelled = None
         self._self_sink.feed(data[self._self_unread :])
         self._self_unread = max(0, self._self_unread - len(data))
         if self.__wrapped__.at_eof():
+            self._self_read = True
             self._self_sink.finish()
         return data
 
@@ -101,6 +103,8 @@ class CopyingReader(wrapt.ObjectProxy[Any]):
         self._left()
 
     def _left(self) -> None:
+        if self._self_read:
+            return
         if self._self_cancelled is not None:
             self._self_sink.finish("error", self._self_cancelled)
         self._self_sink.finish("complete" if self.__wrapped__.at_eof() else "partial")

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
-from timetracer.plugin import Headers, Request, Upload, Value, Volatile
+from timetracer.plugin import Request, Upload, Value, Volatile
 
 DECISIVE = frozenset({"range", "content-type", "x-amz-target", "soapaction"})
 """Headers that decide the answer: two requests that differ in one of these ask for different things."""
 
-_DECISIVE_RAW = frozenset(name.encode() for name in DECISIVE)
+_DECISIVE_RAW = DECISIVE | {name.encode() for name in DECISIVE}
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]*)"|([^\s;]+))', re.IGNORECASE)
 _USERINFO = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)[^/?#@]*@")
 
 
-def http_request(method: str, url: str, headers: Headers, body: bytes | Upload | None) -> Request:
+def http_request(method: str, url: str, headers: RawHeaders, body: bytes | Upload | None) -> Request:
     """Describes a request by what is compared.
 
     Args:
@@ -26,10 +27,8 @@ def http_request(method: str, url: str, headers: Headers, body: bytes | Upload |
             drawn anew in each run, so it is volatile, in the body as well.
     """
     fields: dict[str, Value] = {}
-    for name, value in headers.decisive() if isinstance(headers, RawHeaders) else headers:
+    for name, value in headers.decisive():
         key = name.lower()
-        if key not in DECISIVE:
-            continue
         if key == "content-type" and (found := _BOUNDARY.search(value)):
             fields["boundary"] = Volatile(found[1] or found[2], "boundary")
             value = value[: found.start()] + value[found.end() :]
@@ -45,16 +44,19 @@ def http_request(method: str, url: str, headers: Headers, body: bytes | Upload |
 
 
 class RawHeaders(msgspec.Struct, frozen=True, gc=False):
-    """Headers that are still bytes, decoded when they are read: on the writer's thread, not the caller's (4 us).
+    """Headers as a client has them, text when they are read: on the writer's thread, not the caller's (4 us).
 
     Neither this nor a tuple of bytes is the garbage collector's to look at: each object that is, and is kept until the
     writer takes it, costs the host about 1 us in collections.
+
+    Attributes:
+        raw: names and values, of whatever mix of str, bytes and numbers the client was given.
     """
 
-    raw: tuple[tuple[bytes, bytes], ...]
+    raw: tuple[tuple[Any, Any], ...]
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.raw])
+        return iter([(_text(name), _text(value)) for name, value in self.raw])
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -64,8 +66,7 @@ class RawHeaders(msgspec.Struct, frozen=True, gc=False):
 
     def decisive(self) -> list[tuple[str, str]]:
         """Returns those that decide the answer."""
-        found = [(name, value) for name, value in self.raw if name.lower() in _DECISIVE_RAW]
-        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in found]
+        return [(_text(name), _text(value)) for name, value in self.raw if name.lower() in _DECISIVE_RAW]
 
 
 def sent_url(url: str) -> str:
@@ -73,14 +74,6 @@ def sent_url(url: str) -> str:
     if "#" in url:
         url = url[: url.index("#")]
     return _USERINFO.sub(r"\1", url) if "@" in url else url
-
-
-def header_pairs(items: Iterable[tuple[str | bytes, object]]) -> Headers:
-    """Returns header items as text, whatever mix of str, bytes and numbers a client was given."""
-    return [
-        (name, value) if name.__class__ is str and value.__class__ is str else (_text(name), _text(value))
-        for name, value in items
-    ]
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import requests
 import requests.adapters
 
-from timetracer.outbound.http_message import header_pairs, http_request
+from timetracer.outbound.http_message import RawHeaders, http_request
 from timetracer.outbound.urllib3_wire import Body, body_of, give_live_parts, keep, rebuild
 from timetracer.plugin import Call, Capture, Exchange, Patch, Plugin, Reply, Request
 
@@ -20,8 +20,14 @@ def describe(call: Call) -> Request:
     def replace(body: Any) -> None:
         request.body = body
 
-    headers = header_pairs(request.headers.items())
-    return http_request(request.method or "", request.url or "", headers, body_of(request.body, replace))
+    return http_request(request.method or "", request.url or "", _headers(request), body_of(request.body, replace))
+
+
+def _headers(request: requests.PreparedRequest) -> RawHeaders:
+    # `items` asks for each header anew: 4 us.
+    # https://github.com/psf/requests/blob/v2.32.5/src/requests/structures.py (CaseInsensitiveDict._store)
+    stored = getattr(request.headers, "_store", None)  # an app may put another mapping there
+    return RawHeaders(tuple(request.headers.items() if stored is None else stored.values()))
 
 
 def encode(call: Call, response: requests.Response, capture: Capture) -> requests.Response:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import urllib3
 from urllib3.util.retry import Retry
 
-from timetracer.outbound.http_message import header_pairs, http_request
+from timetracer.outbound.http_message import RawHeaders, http_request
 from timetracer.outbound.urllib3_wire import body_of, give_live_parts, keep, rebuild
 from timetracer.plugin import Call, Capture, Exchange, Patch, Plugin, Reply, Request
 
@@ -46,7 +46,7 @@ def describe(call: Call) -> Request:
         arguments["body"] = body
 
     headers = arguments.get("headers")
-    given = header_pairs((call.owner.headers if headers is None else headers).items())
+    given = RawHeaders(tuple((call.owner.headers if headers is None else headers).items()))
     body = body_of(arguments.get("body"), replace)
     return http_request(arguments["method"].upper(), _url(call.owner, arguments["url"]), given, body)
 

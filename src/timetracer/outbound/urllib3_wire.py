@@ -13,7 +13,7 @@ import urllib3
 from urllib3._collections import HTTPHeaderDict
 from urllib3.util.retry import RequestHistory, Retry
 
-from timetracer.outbound.http_message import header_pairs
+from timetracer.outbound.http_message import RawHeaders
 from timetracer.outbound.http_wire import copy_body, response_over, wire_headers
 from timetracer.plugin import Capture, Reply, Source, Upload
 
@@ -65,10 +65,12 @@ def keep(response: urllib3.HTTPResponse, capture: Capture, *, preloaded: bool = 
         "decode": response.decode_content,
         "enforce": response.enforce_content_length,  # False by default in 1.26
     }
-    if response.retries is not None:
-        value["retries"] = {name: getattr(response.retries, name, None) for name in _COUNTS}
-        value["history"] = [tuple(each) for each in response.retries.history]
-    headers = wire_headers(wire) if getattr(wire, "msg", None) is not None else header_pairs(response.headers.items())
+    retries = response.retries
+    if retries is not None:
+        value["retries"] = {name: getattr(retries, name, None) for name in _COUNTS}
+        value["history"] = [tuple(each) for each in retries.history]
+    wired = getattr(wire, "msg", None) is not None
+    headers = wire_headers(wire) if wired else RawHeaders(tuple(response.headers.items()))
     if preloaded:
         value["preloaded"] = True
         value["read"] = (response.tell(), getattr(response, "length_remaining", None), response.chunked)
