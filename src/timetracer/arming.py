@@ -75,18 +75,20 @@ class _Watch:
 
             from timetracer.telemetry.distro import set_protocol_default
 
-            logging.getLogger(_LAUNCHER).addFilter(self._noted)
+            for name in (_LAUNCHER, f"{_LAUNCHER}._load"):
+                logging.getLogger(name).addFilter(self._noted)
             set_protocol_default()  # here, for another distribution may come before ours
 
     def _noted(self, record: Any) -> bool:
-        if record.exc_info and self.reason is None:
+        if not record.exc_info:
+            return True
+        if self.reason is None:
             self.reason = record.exc_info[1]
-        return True
+        return self.mode == "record" or _armed()  # else the process ends with the reason: no traceback before it
 
     def _arm(self) -> None:
         with _LastWord(self):
-            present: Any = sys.modules.get("timetracer.runtime")
-            armed = present is not None and present.armed()
+            armed = _armed()
             if armed and self.reason is None:
                 return
             if self.reason is not None and not armed and self.mode != "record":
@@ -100,6 +102,11 @@ class _Watch:
             runtime.post_instrument()
             if not runtime.armed() and self.mode != "record":
                 raise RuntimeError("timetracer.runtime did not start")
+
+
+def _armed() -> bool:
+    present: Any = sys.modules.get("timetracer.runtime")
+    return present is not None and bool(present.armed())
 
 
 class _LastWord:

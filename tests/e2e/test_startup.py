@@ -119,11 +119,12 @@ BROKEN = {
 def test_a_replay_that_cannot_start_ends_before_app_code(
     fault: str, environment: Path, place: Path, upstream: Listener
 ) -> None:
-    """Under the launcher, which swallows errors of start-up, each fault ends the process and is named."""
+    """Under the launcher, which swallows errors of start-up, each fault ends the process and is named in one line."""
     variables, code, named = BROKEN[fault]
     done = run(launched(environment, "app.py", upstream.port), place, **replaying(**variables))
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
-    assert named in done.stderr.strip().splitlines()[-1]
+    (said,) = done.stderr.strip().splitlines()
+    assert named in said
     assert upstream.connections() == 0
 
 

@@ -82,7 +82,7 @@ def _print(rows: list[dict[str, Any]], broken: list[dict[str, Any]], where: str,
         hint = terminal.styled(f"{what} in {where}; record some: timetracer run -- python app.py")
         terminal.console().print(hint, soft_wrap=True)
     for each in broken:
-        terminal.print_error(f"{each['file']}: {each['error']}")
+        terminal.print_error(terminal.of_file(each["file"], each["error"]))
 
 
 def _status(row: dict[str, Any]) -> Any:

@@ -104,6 +104,11 @@ def print_error(text: str) -> None:
     console(error=True).print(Text.assemble(("timetracer: ", "bold red"), safe(text, lines=True)), soft_wrap=True)
 
 
+def of_file(path: str, problem: str) -> str:
+    """Returns a problem with the file that has it, which most of them name already."""
+    return problem if problem.startswith(path) else f"{path}: {problem}"
+
+
 def milliseconds(value: float | None) -> str:
     """Returns a duration as people read it."""
     if value is None:

@@ -40,7 +40,7 @@ def command(settings: Any, paths: tuple[Path, ...], as_json: bool) -> None:
     else:
         for path, found in broken:
             for problem in found:
-                terminal.print_error(f"{path}: {problem}")
+                terminal.print_error(terminal.of_file(str(path), problem))
         out = terminal.console()
         out.print(terminal.styled(f"{len(results)} checked, {len(broken)} broken", "red" if broken else "green"))
     if broken:

@@ -187,6 +187,7 @@ def test_validate_names_what_is_broken(spoil: Any, named: str, recorded: Path, t
     done = run("validate", str(folder))
     assert done.exit_code == 3
     assert named in done.stderr
+    assert done.stderr.count("nasty.json: ") == 1
     found = json.loads(run("validate", str(folder), "--json").output)
     assert (found["valid"], found["checked"]) == (False, 1)
     assert named in "\n".join(found["cassettes"][0]["problems"])
