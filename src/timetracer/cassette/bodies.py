@@ -27,6 +27,7 @@ ReadSideFile: TypeAlias = Callable[[str], bytes]
 NewSideFile: TypeAlias = Callable[[bytes], str]
 """Takes what a side file is to hold, and returns its name."""
 
+_SPACE = 32
 _DEPTH = 100  # deeper JSON is kept as text: a cassette must stay readable with its own levels around it
 _MAPPED = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -62,17 +63,22 @@ def pack(
         inline_limit: bytes above which `side_file` takes the body; None for no limit.
         side_file: takes the bytes of a large body and returns the file's name.
     """
-    data = raw[0] if len(raw) == 1 else b"".join(raw)
     body = Body(encoding=encoding, end=end, error=error, gaps=gaps)
+    _put(raw, body, inline_limit, side_file)
+    return body
+
+
+def _put(raw: list[bytes], body: Body, inline_limit: int | None = None, side_file: NewSideFile | None = None) -> None:
+    """Gives bytes their written form in a body that holds none."""
+    data = raw[0] if len(raw) == 1 else b"".join(raw)
     if len(raw) > 1:
         body.chunks = [len(chunk) for chunk in raw]
     if not data:
-        return body
+        return
     if side_file is not None and inline_limit is not None and len(data) > inline_limit:
         body.file, body.sha256 = side_file(data), hashlib.sha256(data).hexdigest()
     elif not _as_json(data, body):
         _as_text(data, body)
-    return body
 
 
 class Edited:
@@ -112,7 +118,7 @@ def _as_json(data: bytes, body: Body) -> bool:
     printed = data[:-1] if line else data
     try:
         printed.decode()
-        if b"\\u" in printed or b"\\/" in printed:
+        if b"\\" in printed and (b"\\u" in printed or b"\\/" in printed):  # one character is found at once
             layout, printed = _escaped(printed)
         else:
             layout = _layout(printed)
@@ -126,8 +132,12 @@ def _as_json(data: bytes, body: Body) -> bool:
 
 def _layout(printed: bytes) -> str | None:
     """Names the layout that spaces the tokens as they are."""
-    spacings = ("spaced", "compact") if b'": ' in printed or b", " in printed else ("compact",)
-    return next((x for x in spacings if msgspec.json.format(printed, indent=_INDENTS[x]) == printed), None)
+    name = printed.find(b'":')  # what follows the first one tells which to try first
+    spaced = printed[name + 2] == _SPACE if 0 <= name < len(printed) - 2 else b", " in printed
+    for layout in ("spaced", "compact") if spaced else ("compact", "spaced"):
+        if msgspec.json.format(printed, indent=_INDENTS[layout]) == printed:
+            return layout
+    return None
 
 
 def _escaped(printed: bytes) -> tuple[str | None, bytes]:
@@ -139,7 +149,7 @@ def _escaped(printed: bytes) -> tuple[str | None, bytes]:
 
 def _shallow(printed: bytes) -> bool:
     """Whether JSON nests no deeper than a cassette can take."""
-    if printed.count(b"[") + printed.count(b"{") <= _DEPTH:
+    if len(printed) <= _DEPTH or printed.count(b"[") + printed.count(b"{") <= _DEPTH:
         return True
     # Brackets alone, pairs taken out until none is left: a tenth of the time that walking the value takes. Brackets
     # within strings may be left over, and then the value decides.
@@ -235,6 +245,8 @@ def _split(data: bytes, sizes: list[int] | None) -> list[bytes]:
 
 def packed(cassette: Cassette, *, inline_limit: int | None = None, side_file: NewSideFile | None = None) -> Cassette:
     """Returns the cassette with every body in its written form; the one given is left as it is."""
+    if all(body.raw is None for body in each(cassette)):
+        return cassette
 
     def written(body: Body | None) -> Body | None:
         if body is None or body.raw is None:
@@ -266,6 +278,19 @@ def packed(cassette: Cassette, *, inline_limit: int | None = None, side_file: Ne
         events=[call(event) for event in cassette.events],
         shared={digest: call(event) for digest, event in cassette.shared.items()},
     )
+
+
+def pack_own(cassette: Cassette) -> None:
+    """Puts every body into its written form where it is, in a cassette that is nobody else's; but for `shared`."""
+    for holder in cassette.events if cassette.inbound is None else (cassette.inbound, *cassette.events):
+        for body in (holder.request.body, holder.result.body):
+            if body is not None and body.raw is not None:
+                raw, body.raw = body.raw, None
+                body.printed = NO_JSON
+                body.layout = body.text = body.base64 = body.file = body.sha256 = body.chunks = None
+                _put(raw, body)
+    if cassette.shared:
+        cassette.shared = packed(Cassette(shared=cassette.shared)).shared
 
 
 def set_apart(

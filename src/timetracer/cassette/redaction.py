@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from timetracer.cassette import blobs
-from timetracer.cassette.bodies import packed
+from timetracer.cassette.bodies import pack_own, packed
 from timetracer.cassette.encoded_parts import opened
 from timetracer.cassette.encryption import seal_text, seal_value
 from timetracer.cassette.model import Cassette, Draw, Event
@@ -85,15 +85,18 @@ class Redactor:
         positions = Positions(self._names, self._quiet, found, lambda value: "<secret>")
         positions.cassette(copy)
         positions.blobs()
-        return _copied(copy, lambda document: found.everywhere(document, positions.texts())).events
+        return _copied(copy, lambda document: found.everywhere(document, positions.texts)).events
 
     def redact(self, cassette: Cassette, *, owned: bool = False) -> Redacted:
         """Returns the cassette with the replacements in it, ready to be written."""
         if self._mode == "keep":
             return Redacted(cassette, None)
-        cassette = packed(cassette)  # a body still in raw bytes would be written without a look at it
-        copy = cassette if owned else _copied(cassette)
-        copy.shared = _copied(copy.shared) if owned else copy.shared
+        if owned:  # a body still in raw bytes would be written without a look at it
+            copy = cassette
+            pack_own(copy)
+            copy.shared = _copied(copy.shared) if copy.shared else {}
+        else:
+            copy = _copied(packed(cassette))
         key = self._key if self._mode == "seal" else None
         if key is None:
             found = Replacements(copy.replacements)
@@ -113,8 +116,9 @@ class Redactor:
         return Redacted(
             copy,
             found,
-            positions.texts(),
+            positions.texts,
             self._names,
+            harmless=self._quiet,
             seal=None if key is None else lambda data: seal_text(data, key).encode(),
         )
 
@@ -126,21 +130,23 @@ class Redacted:
         cassette: a copy, unless nothing was to be done.
     """
 
-    __slots__ = ("_found", "_names", "_seal", "_texts", "cassette")
+    __slots__ = ("_found", "_harmless", "_names", "_seal", "_texts", "cassette")
 
     def __init__(
         self,
         cassette: Cassette,
         found: Replacements | None,
-        texts: str = "",
+        texts: Callable[[], str] = str,
         names: Names | None = None,
         *,
+        harmless: Callable[[bytes], bool] | None = None,
         seal: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self.cassette = cassette
         self._found = found
         self._texts = texts
         self._names = names
+        self._harmless = harmless
         self._seal = seal
 
     def write(self, dump: Callable[[Cassette], bytes]) -> bytes:
@@ -176,7 +182,9 @@ class Redacted:
 
     def text(self, text: str) -> str:
         """Returns a text (a log record, a span attribute) with this cassette's secrets replaced."""
-        return self._body(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+        data = text.encode("utf-8", "surrogatepass")
+        harmless = self._harmless is not None and self._harmless(data)  # most are: a third of the time
+        return self._body(data, harmless).decode("utf-8", "surrogatepass")
 
 
 def _copied(value: Copied, change: Callable[[bytes], bytes] = bytes) -> Copied:

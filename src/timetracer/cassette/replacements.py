@@ -181,7 +181,7 @@ class Replacements:
         """Returns all replacements in each spelling that is used, those of earlier passes first."""
         return list(dict.fromkeys((*self.listed, *self.made.values(), *self._asked)))
 
-    def everywhere(self, document: bytes, texts: str) -> bytes:
+    def everywhere(self, document: bytes, seen: Callable[[], str]) -> bytes:
         """Returns the JSON document with every secret replaced wherever it may be taken for itself.
 
         Words are left where they also are structure: a password `admin` is replaced where it was found, but the path
@@ -189,10 +189,11 @@ class Replacements:
 
         Args:
             document: the cassette as JSON, secrets replaced already where they were found.
-            texts: every text and name of the document once: much shorter, so that it tells fast what to look for.
+            seen: gives every text and name of the document once: much shorter, so that it tells fast what to look for.
         """
         if not self.made and not self.forms:
             return document
+        texts = seen()
         needles: dict[bytes, bytes] = {}
         bounded: dict[bytes, bytes] = {}
         for secret, made in self.made.items():
@@ -227,7 +228,7 @@ class Replacements:
 
     def leave(self, texts: Iterable[str]) -> None:
         """Forgets texts that name the cassette's own parts."""
-        for text in texts:
+        for text in texts if self.made else ():
             self.made.pop(text, None)
 
     def holds(self, text: str) -> bool:

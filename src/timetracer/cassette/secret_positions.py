@@ -76,7 +76,7 @@ class Positions:
         self._copied = CopiedRows(self._kind, found)
         self._aliases: dict[str, int] = {}  # of the statement at hand
         names.update(_SPECIAL)
-        names.uncached.clear()
+        self._uncached = names.uncached = set()
 
     def cassette(self, cassette: Cassette) -> None:
         """Replaces every secret that is known by its position; `blobs` then goes on inside base64."""
@@ -110,7 +110,7 @@ class Positions:
 
     def texts(self) -> str:
         """Returns every text and name that the walk saw, once."""
-        return "\n".join((*self._strings, *self._unread, *self._names, *self._names.uncached))
+        return "\n".join((*self._strings, *self._unread, *self._names, *self._uncached))
 
     def blobs(self) -> None:
         """Replaces what is known by now inside base64, and ends the walk: what changed of a body is put into it."""
