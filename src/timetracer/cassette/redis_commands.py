@@ -12,6 +12,9 @@ from timetracer.cassette.secrets_rules import SECRET
 
 _READING = ("GET", "GETDEL", "GETEX", "GETSET", "SMEMBERS", "LRANGE", "SRANDMEMBER", "SPOP", "LPOP", "RPOP")
 _FIELDS = ("HGETALL", "XRANGE", "XREVRANGE", "XREAD", "XREADGROUP")  # lists of names and values by turns
+_TELLING = frozenset((*_READING, *_FIELDS, "HGET", "HMGET", "MGET"))
+"""The commands whose answers may hold a secret that the question names."""
+_SIGNING = ("AUTH", "HELLO", "MIGRATE", "CONFIG", "ACL")
 _PAIRS = ("GET", "EXPIRE", "TTL")
 
 
@@ -42,6 +45,8 @@ class Commands:
             if isinstance(arguments, list):
                 self._arguments(arguments, method)
         event.signature.url = self._keys.without_secrets(event.signature.url)
+        if method not in _TELLING:
+            return
         result = event.result
         replies = [result.value, *(result.replies or ())]
         names = [plain(x) or "" for x in asked(event.signature.fields) if not isinstance(x, list)]
@@ -77,24 +82,26 @@ class Commands:
 
     def _arguments(self, arguments: list[Any], method: str) -> None:
         texts = [plain(argument) for argument in arguments]
+        signing = method.startswith(_SIGNING)
         for index, argument in enumerate(arguments):
-            inner = content(argument)
-            if isinstance(inner, list):
-                self._arguments(inner, method if method == "HGETALL" else str(plain(inner[0])).upper() if inner else "")
-                continue
             text = texts[index]
             if text is None:
+                inner = content(argument)
+                if isinstance(inner, list):
+                    named = str(plain(inner[0])).upper() if inner else ""
+                    self._arguments(inner, method if method == "HGETALL" else named)
                 continue
-            if self._signs_in(texts, index, method):
+            if signing and self._signs_in(texts, index, method):
                 arguments[index] = self._secret(argument, SECRET)
             elif index + 1 < len(arguments) and (self._kind(text) == SECRET or self._keys.keep_a_secret(text)):
                 if len(arguments) > 2 or method not in _PAIRS:
                     at = -1 if method in ("SETEX", "PSETEX") and len(arguments) - index == 3 else index + 1
                     arguments[at] = self._secret(arguments[at], SECRET)
-            elif isinstance(argument, str):
-                arguments[index] = self._keys.without_secrets(text)
-            else:
-                argument[next(iter(argument))] = self._keys.without_secrets(text)
+            elif (made := self._keys.without_secrets(text)) != text and plain(argument) == text:
+                if isinstance(argument, str):
+                    arguments[index] = made
+                else:
+                    argument[next(iter(argument))] = made
 
     @staticmethod
     def _signs_in(texts: list[str | None], index: int, method: str) -> bool:
