@@ -15,23 +15,22 @@ def is_local_root(span: Any) -> bool:
 
 def describe_span(span: Any, epoch: int) -> model.Span:
     """Returns a finished SDK span as data; `epoch` is the session's start in nanoseconds."""
-    start = span.start_time or epoch
+    start, context, parent, status = span.start_time or epoch, span.context, span.parent, span.status
+    scope = span.instrumentation_scope
     made = model.Span(
-        span_id=f"{span.context.span_id:016x}",
+        span_id=f"{context.span_id:016x}",
         name=span.name,
         kind=span.kind.name,
-        parent_id=None if span.parent is None else f"{span.parent.span_id:016x}",
+        parent_id=None if parent is None else f"{parent.span_id:016x}",
         start_offset_ms=(start - epoch) // 1000 / 1000,
         duration_ms=((span.end_time or start) - start) // 1000 / 1000,
-        status=span.status.status_code.name,
-        status_message=span.status.description,
+        status=status.status_code.name,
+        status_message=status.description,
         attributes=_attributes(span.attributes),
-        scope=span.instrumentation_scope.name if span.instrumentation_scope else None,
+        scope=scope.name if scope else None,
     )
-    if span.events:
-        made.events = [
-            {"name": e.name, "attributes": {k: _plain(v) for k, v in (e.attributes or {}).items()}} for e in span.events
-        ]
+    if events := span.events:
+        made.events = [{"name": e.name, "attributes": _attributes(e.attributes)} for e in events]
     return made
 
 
@@ -39,9 +38,8 @@ def _attributes(attributes: Any) -> dict[str, Any]:
     if not attributes:
         return {}
     # The SDK's mapping asks a lock for every key; its copy is a plain dict: 10 us less a span.
-    copied = attributes.copy() if hasattr(attributes, "copy") else attributes
-    return {key: list(value) if value.__class__ is tuple else value for key, value in copied.items()}
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    copied: dict[str, Any] = attributes.copy() if hasattr(attributes, "copy") else dict(attributes)
+    for key, value in copied.items():
+        if value.__class__ is tuple:
+            copied[key] = list(value)
+    return copied
