@@ -26,6 +26,8 @@ class RunningTexts:
     def replace(self, names: Names, found: Replacements) -> None:
         """Replaces what is secret in them, at all their places."""
         texts = list(self._places)
+        if not texts:
+            return
         starts, size = [], 0
         for text in texts:
             starts.append(size)

@@ -156,6 +156,8 @@ PREFIX = re.compile(
 )
 _DIGITS = bytes(48 if 48 <= byte < 58 else byte for byte in range(256))
 _CARD_HINTS = (b"0" * 13, b"0000 0000 0000", b"0000-0000-0000", b"0000 000000 0", b"0000-000000-0")
+_FEWEST = b"0" * 11
+"""What is left of the shortest hint without what parts its digits."""
 _CARD = re.compile(rb"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w]|\.\d)")
 _BRANDS = re.compile(r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3[068]\d{12}|6\d{15,18}|35\d{14}")
 
@@ -170,9 +172,10 @@ def shaped(text: str) -> Iterator[str]:
                 yield found.group().decode("utf-8", "surrogatepass")
                 done = found.end()
                 break
-    digits = document.translate(_DIGITS)
-    for pattern in _CARD_HINTS:
-        yield from _cards(document, digits, pattern)
+    if _FEWEST in document.translate(_DIGITS, b" -"):  # else none of the others: one search for five
+        digits = document.translate(_DIGITS)
+        for pattern in _CARD_HINTS:
+            yield from _cards(document, digits, pattern)
 
 
 def may_hold_a_card(document: bytes) -> bool:

@@ -68,11 +68,11 @@ def cassette_path(
         method, route = inbound.method, inbound.route or inbound.target.partition("?")[0]
     date = trace.start[:10] if _DATE.match(trace.start) else "undated"
     name = "__".join((_slug(method, "CALL"), _slug(shown(route), "root"), _slug(trace.root_id, "unknown")))
-    return Path(f"{folder}/{date}/{name}{_SUFFIXES[compression]}")  # at once: `/` takes 2 us each
+    return Path(os.path.join(folder, date, name + _SUFFIXES[compression]))  # at once: each `/` takes 2 us
 
 
 def _slug(text: str, empty: str) -> str:
-    slug = _NO_SLUG.sub("_", text).strip("._-") or empty
+    slug = text if text.isalnum() and text.isascii() else _NO_SLUG.sub("_", text).strip("._-") or empty
     if len(slug) <= _SLUG_LENGTH:
         return slug
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
@@ -116,12 +116,12 @@ def write_cassette(
 
         def side_file(data: bytes) -> str:
             made.append(path.with_name(next(names)))
-            _write(made[-1], data, path, transform)
+            _write(made[-1], data, path.suffix, transform)
             return made[-1].name
 
         written = bodies.packed(cassette, inline_limit=inline_limit, side_file=side_file)
-        kept = {body.file for body in bodies.each(written)}
-        _write(path, dump(written), path, transform)
+        kept = {body.file for body in bodies.each(written)} if stale else stale
+        _write(path, dump(written), path.suffix, transform)
         made = [path.with_name(name) for name in stale - kept]
     except OSError as error:
         raise CassetteError(f"the cassette {path} cannot be written: {error.strerror or error}") from error
@@ -163,13 +163,13 @@ def _make_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _write(file: Path, data: bytes, path: Path, transform: Transform | None) -> None:
+def _write(file: Path, data: bytes, suffix: str, transform: Transform | None) -> None:
     if transform is not None:
         data = transform(data)
-    data = _compress(data, path)
+    data = _compress(data, suffix)
     # Not from `secrets` or `uuid`: what an app draws from there is recorded.
     draft = os.path.join(os.path.dirname(file), f".{os.getpid()}-{threading.get_ident()}-{next(_counter)}.tmp")
-    descriptor = _opened_new(draft, file.parent)
+    descriptor = _opened_new(draft)
     try:
         try:
             rest = memoryview(data)
@@ -184,20 +184,18 @@ def _write(file: Path, data: bytes, path: Path, transform: Transform | None) -> 
         raise
 
 
-def _opened_new(file: str, folder: Path) -> int:
+def _opened_new(file: str) -> int:
     try:
         return os.open(file, _NEW, 0o600)
     except FileNotFoundError:  # not asked before: that is so for the first cassette of a day
-        _make_folder(folder)
+        _make_folder(Path(file).parent)
         return os.open(file, _NEW, 0o600)
 
 
-def _compress(data: bytes, path: Path) -> bytes:
-    if path.suffix == ".json":
-        return data
-    if path.suffix == ".gz":
+def _compress(data: bytes, suffix: str) -> bytes:
+    if suffix == ".gz":
         return gzip.compress(data, compresslevel=6, mtime=0)
-    if path.suffix == ".zst":
+    if suffix == ".zst":
         compressed: bytes = _zstandard().ZstdCompressor().compress(data)
         return compressed
     return data
