@@ -282,7 +282,8 @@ def packed(cassette: Cassette, *, inline_limit: int | None = None, side_file: Ne
 
 def pack_own(cassette: Cassette) -> None:
     """Puts every body into its written form where it is, in a cassette that is nobody else's; but for `shared`."""
-    for holder in cassette.events if cassette.inbound is None else (cassette.inbound, *cassette.events):
+    calls: list[Any] = [] if cassette.inbound is None else [cassette.inbound]
+    for holder in (*calls, *cassette.events):
         for body in (holder.request.body, holder.result.body):
             if body is not None and body.raw is not None:
                 raw, body.raw = body.raw, None

@@ -365,7 +365,7 @@ class Positions:
             self._node(value)
 
     def _text(self, box: Any, key: Any, text: str | None) -> None:
-        if not text:
+        if not text or text in self._quiet:
             return
         self._strings.add(text)
         if _TELLING.search(text) is not None:

@@ -48,7 +48,7 @@ _counter = itertools.count()
 
 
 def cassette_path(
-    folder: Path,
+    folder: Path | str,
     cassette: Cassette,
     *,
     compression: Literal["none", "gzip", "zstd"] = "none",

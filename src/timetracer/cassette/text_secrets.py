@@ -52,7 +52,7 @@ _PATH = re.compile(
     r"|hooks\.slack\.com/services/(?P<slack>(?:\w+/)*\w{16,})|/bot\d+:(?P<bot>[\w\-]{20,})|/webhooks/\d+/(?P<hook>[\w\-]{20,})"
 )
 _PATH_WORDS = (
-    *"reset verif confirm activat invit unsubscribe magic recover token".split(),
+    *["reset", "verif", "confirm", "activat", "invit", "unsubscribe", "magic", "recover", "token"],
     *("hooks.slack.com/", "/bot", "/webhooks/"),
 )
 """One is in whatever `_PATH` matches."""

@@ -114,7 +114,7 @@ class Pipeline:
         del cassette, apart
         _sign(hidden)
         if path is None:
-            folder, compression = Path(self.config.cassette_dir), self.config.compression
+            folder, compression = self.config.cassette_dir, self.config.compression
             path = store.cassette_path(folder, hidden.cassette, compression=compression, shown=hidden.text)
 
         def dump(written: Cassette) -> bytes:

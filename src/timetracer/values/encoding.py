@@ -84,12 +84,16 @@ def _list(value: list[Any]) -> Data:
     return [x if x.__class__ is str and x.isascii() else convert(x) for x in value]
 
 
+_CONSTANT = frozenset((bool, type(None)))
+
+
 def _dict(value: dict[Any, Any]) -> Data:
     data = {}
     for key, item in value.items():
         if type(key) is not str or not (key.isascii() or _clean(key)):
             return {"$map": _pairs(value)}
-        data[key] = item if item.__class__ is str and item.isascii() else convert(item)
+        cls = item.__class__
+        data[key] = item if cls in _CONSTANT or (cls is str and item.isascii()) else convert(item)
     return {"$escaped": data} if len(data) == 1 and next(iter(data)).startswith("$") else data
 
 

@@ -529,6 +529,22 @@ def test_a_body_still_in_raw_bytes_is_redacted_too() -> None:
     assert b"1234" not in document
 
 
+@pytest.mark.parametrize(
+    ("command", "at"),
+    [
+        (["HSET", "user:1", "password", "abc"], 3),
+        (["HSET", "user:1", "password", "admin", "name", "ann"], 3),
+        (["SET", "user:7:otp", "123", "EX", "60"], 2),
+    ],
+)
+def test_a_short_secret_of_a_command_is_replaced_where_it_stands(command: list[str], at: int) -> None:
+    """Nothing puts it back: a short one, and a word, are replaced nowhere else."""
+    made = redacted(event("cache.command", method=command[0], fields={"args": [{"$bytes": each} for each in command]}))
+    after = [each["$bytes"] for each in made.events[0].signature.fields["args"]]
+    assert after[at] != command[at]
+    assert after[:at] + after[at + 1 :] == command[:at] + command[at + 1 :]
+
+
 def test_events_shared_between_cassettes_are_never_changed() -> None:
     """An owned cassette may be changed, but not what it shares with others."""
     one = cassette(event(value={"password": "S3cr3tValue99"}), shared={"d": event(value={"password": "S3cr3tValue99"})})

@@ -138,6 +138,24 @@ def test_a_transform_is_undone_on_reading(tmp_path: Path, suffix: str) -> None:
         read_cassette(path)
 
 
+def test_a_system_that_takes_few_bytes_at_once_gets_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write may take less than it was given: what is left goes out next, and nothing twice."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
+    write_cassette(cassette(b"some body" * 9), tmp_path / "x.json", inline_limit=20)
+    monkeypatch.undo()
+    assert contents(read_cassette(tmp_path / "x.json")) == [b"some body" * 9]
+
+
+def test_a_folder_that_goes_is_made_anew(tmp_path: Path) -> None:
+    """Whoever clears the folder of cassettes does not end the recording."""
+    path = tmp_path / "day" / "x.json"
+    write_cassette(cassette(), path)
+    path.unlink()
+    path.parent.rmdir()
+    assert write_cassette(cassette(), path).exists()
+
+
 def test_a_file_in_place_of_the_folder_is_said(tmp_path: Path) -> None:
     """A folder that cannot be written to is a CassetteError that names the path."""
     (tmp_path / "file").write_text("")
