@@ -258,3 +258,21 @@ def test_manage_py_has_the_command_without_an_installed_app(tmp_path: Path) -> N
     assert (listed.returncode, listed.stdout.partition(";")[0]) == (0, "no cassettes in of-the-project"), listed.stderr
     assert finished([*manage, "show", "none.json"], folder=tmp_path, env=env).returncode == 3
     assert "timetracer" in finished([*manage, "--help"], folder=tmp_path, env=env).stdout
+    assert "validate" in finished([*manage[:2], "help", "timetracer"], folder=tmp_path, env=env).stdout
+
+
+@pytest.mark.parametrize("option", [["--settings=staging"], ["--settings", "staging"]])
+def test_manage_py_takes_the_settings_that_it_is_told(option: list[str], tmp_path: Path) -> None:
+    """Django's own option stands behind any command, and is none of the program that `run` runs."""
+    (tmp_path / "staging.py").write_text("SECRET_KEY = 'x'\nTIMETRACER = {'CASSETTE_DIR': 'of-staging'}\n")
+    (tmp_path / "manage.py").write_text(
+        "from django.core.management import execute_from_command_line\nexecute_from_command_line()\n"
+    )
+    manage = [sys.executable, "manage.py", "timetracer"]
+    listed = finished([*manage, "list", *option, "--json"], folder=tmp_path, env=environment())
+    assert (listed.returncode, json.loads(listed.stdout)["cassettes"]) == (0, []), listed.stderr
+    plain = finished([*manage, "list", *option], folder=tmp_path, env=environment())
+    assert plain.stdout.startswith("no cassettes in of-staging")
+    show = [sys.executable, "-c", "import sys; print(sys.argv[1:])"]
+    ran = finished([*manage, "run", "--mode", "off", *option, "--", *show, *option], folder=tmp_path, env=environment())
+    assert ran.stdout.splitlines()[-1] == str(option), ran.stderr

@@ -65,7 +65,7 @@ def problems(path: Path, config: TraceConfig) -> list[str]:
 def _checks(path: Path, cassette: Cassette, config: TraceConfig) -> Iterator[Check]:
     if cassette.inbound is not None:
         yield from _of_call("inbound", cassette.inbound)
-        yield from _each("inbound", cassette.inbound.fields.values())
+        yield from _each("inbound", map(_asked, cassette.inbound.fields.values()))
     for event in cassette.events:
         yield from _of_event(f"event {event.eid}", event)
     for digest, event in cassette.shared.items():
@@ -78,7 +78,7 @@ def _checks(path: Path, cassette: Cassette, config: TraceConfig) -> Iterator[Che
 
 
 def _of_event(place: str, event: Event) -> Iterator[Check]:
-    yield from _each(place, event.signature.fields.values())
+    yield from _each(place, map(_asked, event.signature.fields.values()))
     yield from _of_call(place, event)
 
 
@@ -94,6 +94,25 @@ def _of_call(place: str, call: Any) -> Iterator[Check]:
 
 
 def _each(place: str, encoded: Any) -> Iterator[Check]:
-    for data in encoded:
+    for data in map(_unsealed, encoded):
         if data is not None and not isinstance(data, (str, int)):
             yield place, partial(values.decode, data)
+
+
+def _asked(data: Any) -> Any:
+    """Returns a field of a question with its volatile values as they were: only questions have such."""
+    return _replaced(data, "$volatile", lambda volatile: volatile[1] if isinstance(volatile, list) else volatile)
+
+
+def _unsealed(data: Any) -> Any:
+    """Returns data without what is still sealed: without the key a replay goes on without it, too."""
+    return _replaced(data, "$sealed", lambda _: None)
+
+
+def _replaced(data: Any, tag: str, change: Callable[[Any], Any]) -> Any:
+    if isinstance(data, list):
+        return [_replaced(each, tag, change) for each in data]
+    if isinstance(data, dict):
+        made = {key: _replaced(each, tag, change) for key, each in data.items()}
+        return change(made[tag]) if made.keys() == {tag} else made
+    return data

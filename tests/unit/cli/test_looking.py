@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import shutil
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.unit.cli.cassettes import record_nasty, record_small
+import timetracer
+from tests.unit.cli.cassettes import nasty_server, record_nasty, record_small
 from timetracer.cassette.store import find_cassettes
 from timetracer.cli import group, main
 
@@ -129,6 +132,19 @@ def test_a_broken_cassette_is_named_and_the_others_are_shown(tmp_path: Path) -> 
     assert "good.json" in done.stdout
     assert "bad.json" in done.stderr
     assert "\x1b" not in done.output
+
+
+def test_validate_knows_volatile_and_sealed_values(tmp_path: Path) -> None:
+    """The boundary of a multipart body is drawn anew in each run; what is sealed stays so where nobody has the key."""
+    path, secret = tmp_path / "up.json", {"token": "Zk3nP0wq7Lm2Xv9Bt5Rd"}
+    with nasty_server() as url, timetracer.record(path, secrets="seal", encryption_key="5f" * 32):
+        httpx.post(url, params=secret, files={"doc": ("a.txt", b"text")}, data=secret)
+        secrets.token_hex()
+    text = path.read_text()
+    assert "$volatile" in text
+    assert "$sealed" in text
+    done = run("validate", str(path))
+    assert done.exit_code == 0, done.stderr
 
 
 def _without_side_file(path: Path) -> None:
