@@ -42,6 +42,7 @@ async def _private_names() -> set[str]:
             request.body: ("_value",),
             TimerContext(loop): ("_cancelled",),
             aiohttp.StreamReader: ("_wait",),
+            aiohttp.ClientResponse: ("_response_eof",),
             aiohttp.ClientConnectorError(key, OSError(1, "x")): ("_conn_key",),
         }
         assert isinstance(request.body, BytesPayload)

@@ -6,6 +6,7 @@ SECONDS in a path may be left out.
     /json /echo /text /latin1 /empty             answers as they should be; /echo gives method, headers and body back
     /bytes/N /big/MB?chunked=1                   N bytes; MB megabytes, streamed
     /stream/N?delay=S /sse?count=N&delay=S       chunks; server-sent events
+    /split-chunks                                chunks that come in parts
     /trailers /gzip /deflate /br /zstd           chunks with trailers; compressed bodies (Content-Encoding)
     /duplicate-headers /reason /http10           header multimap; own reason phrase; HTTP/1.0 ended by closing
     /no-content /304 /1xx/STATUS                 without a body; 100 and 103, or the one named, ahead of the answer

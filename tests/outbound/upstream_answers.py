@@ -120,6 +120,14 @@ async def stream(request: Request, wire: Wire, rest: str) -> None:
     await _end(wire)
 
 
+@route("split-chunks")
+async def split_chunks(request: Request, wire: Wire, rest: str) -> None:
+    await wire.start_chunks()
+    for part in () if wire.head_only else (b"8\r\nhalf", b"half\r\n5\r\nwhole\r\n3\r\ne", b"nd\r\n0\r\n\r\n"):
+        await wire.send(part)
+        await asyncio.sleep(0.03)
+
+
 @route("sse")
 async def sse(request: Request, wire: Wire, rest: str) -> None:
     delay = number(request.query.get("delay", ""), 0.002)

@@ -19,8 +19,9 @@ from yarl import URL
 
 from timetracer.errors import UnsupportedError
 from timetracer.outbound.aiohttp_body import CopyingReader, Payload, RecordedReader, Written
-from timetracer.outbound.http_message import RawHeaders, http_request
+from timetracer.outbound.http_message import RawHeaders, header_pairs, http_request
 from timetracer.plugin import Call, Capture, Exchange, Patch, Plugin, Reply, Request, Upload, Value
+from timetracer.values import Later
 
 _ACCEPTED = inspect.signature(aiohttp.ClientResponse.__init__).parameters  # `stream_writer` came later than the others
 _SWITCHING = 101
@@ -67,7 +68,7 @@ def _body(request: aiohttp.ClientRequest) -> bytes | Upload | None:
         body: Any = Payload(payload, stream)
         request._body = body
 
-    return Upload(Written(payload), replace)
+    return Upload(Written(payload, request), replace)
 
 
 def encode(call: Call, response: aiohttp.ClientResponse, capture: Capture) -> aiohttp.ClientResponse:
@@ -83,12 +84,17 @@ def encode(call: Call, response: aiohttp.ClientResponse, capture: Capture) -> ai
     names = [name for name, _ in response.headers.items()]
     if names != [name.decode("latin-1") for name, _ in response.raw_headers]:
         value["names"] = [str(name) for name in names]  # the parser spells names that it knows in its own way
+    inside: list[int] = []
+    if response.closed:
+        value["closed"] = True  # the body came with the head: no timeout counts any more
+    elif "chunked" in response.headers.get("Transfer-Encoding", ""):
+        value["inside chunks"] = Later(lambda: inside)
     capture.reply(value, status=response.status, headers=RawHeaders(response.raw_headers))
     sink = capture.body()
     if response.status == _SWITCHING or content.at_eof():
         sink.finish()
     else:
-        response.content = CopyingReader(content, sink)  # type: ignore[assignment]
+        response.content = CopyingReader(content, sink, inside)  # type: ignore[assignment]
     return response
 
 
@@ -108,7 +114,10 @@ def decode(call: Call, reply: Reply) -> aiohttp.ClientResponse:
     )  # fmt: skip
     content: Any = aiohttp.EMPTY_PAYLOAD
     if not value["empty"]:
-        content = RecordedReader(reply.body, limit=value["limit"], timer=_timer(request), loop=loop, chunked=chunked)
+        inside = value.get("inside chunks", ())
+        content = RecordedReader(
+            reply.body, limit=value["limit"], timer=_timer(request), loop=loop, chunked=chunked, inside=inside
+        )
     # https://github.com/aio-libs/aiohttp/blob/v3.12.15/aiohttp/client_reqrep.py (ClientRequest.send)
     arguments = {
         "writer": None,
@@ -126,6 +135,9 @@ def decode(call: Call, reply: Reply) -> aiohttp.ClientResponse:
     try:
         started.send(None)  # it waits for nothing but the head, which is here
     except StopIteration:
+        if value.get("closed"):
+            # https://github.com/aio-libs/aiohttp/blob/v3.12.15/aiohttp/client_reqrep.py (ClientResponse._response_eof)
+            response._response_eof()
         return response
     raise UnsupportedError("this version of aiohttp waits while a response starts")
 
@@ -176,30 +188,41 @@ def encode_error(call: Call, error: BaseException) -> Value:
     if isinstance(error, _UNCONNECTED) and error._conn_key != request.connection_key:
         return {"error": error, "to": list(error._conn_key[:3])}
     if isinstance(error, aiohttp.ClientResponseError) and error.request_info != request.request_info:
-        asked = error.request_info
-        return {"error": error, "to": [asked.method, str(asked.url), str(asked.real_url)]}
+        asked, answered = error.request_info, error.headers
+        return {
+            "error": error,
+            "to": [asked.method, str(asked.url), str(asked.real_url)],
+            "asked": header_pairs(asked.headers.items()),
+            "answered": None if answered is None else header_pairs(answered.items()),
+        }
     return error
 
 
 def decode_error(call: Call, error: Any) -> BaseException:
     """Gives an error what belongs to this run: where it was to connect, and what it asked."""
     request: aiohttp.ClientRequest = call.arg(0, "request")
-    to = None
+    to, kept = None, {}
     if isinstance(error, dict):
-        error, to = error["error"], error["to"]
+        error, to, kept = error["error"], error["to"], error
     if isinstance(error, _UNCONNECTED):
         key = request.connection_key
         if to is not None:
-            key = key._replace(host=to[0], port=to[1], is_ssl=to[2])
+            key = key._replace(
+                host=to[0], port=to[1], is_ssl=to[2], proxy=None, proxy_auth=None, proxy_headers_hash=None
+            )
         error._conn_key = key
         error.args = (key, *error.args[1:])
     elif isinstance(error, aiohttp.ClientResponseError):
         error.request_info = request.request_info
         if to is not None:
-            headers = CIMultiDictProxy(request.headers)
-            error.request_info = aiohttp.RequestInfo(URL(to[1]), to[0], headers, URL(to[2]))
+            error.request_info = aiohttp.RequestInfo(URL(to[1]), to[0], _proxy(kept["asked"]), URL(to[2]))
+            error.headers = None if kept["answered"] is None else _proxy(kept["answered"])
         error.args = (error.request_info, *error.args[1:])
     return error  # type: ignore[no-any-return]
+
+
+def _proxy(pairs: Any) -> CIMultiDictProxy[str]:
+    return CIMultiDictProxy(CIMultiDict(pairs))
 
 
 PLUGIN = Plugin(

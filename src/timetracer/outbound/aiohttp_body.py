@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Collection
 from typing import Any
 
 import wrapt
-from aiohttp import StreamReader
+from aiohttp import ClientConnectionError, ClientOSError, ClientRequest, StreamReader
 
 from timetracer.plugin import Sink, Source
 
@@ -21,16 +21,19 @@ class LateEnd(Exception):
 class CopyingReader(wrapt.ObjectProxy[Any]):
     """A response's reader that copies what the app takes; back-pressure, limits and the end stay the real reader's."""
 
-    def __init__(self, reader: StreamReader, sink: Sink) -> None:
+    def __init__(self, reader: StreamReader, sink: Sink, inside: list[int]) -> None:
         super().__init__(reader)
         self._self_sink = sink
+        self._self_copied, self._self_inside = 0, inside  # which pieces end inside a chunk, as the app was told
         self._self_unread = 0  # bytes that were put back, and are copied already
         self._self_cancelled: BaseException | None = None
         self._self_read = False  # to its end
 
     def _took(self, data: bytes) -> bytes:
         self._self_cancelled = None
-        self._self_sink.feed(data[self._self_unread :])
+        if len(data) > self._self_unread:
+            self._self_sink.feed(data[self._self_unread :])
+            self._self_copied += 1
         self._self_unread = max(0, self._self_unread - len(data))
         if self.__wrapped__.at_eof():
             self._self_read = True
@@ -66,6 +69,8 @@ class CopyingReader(wrapt.ObjectProxy[Any]):
         data, ended = await self._taking(self.__wrapped__.readchunk())
         if ended and not data and self.__wrapped__.at_eof():
             self._self_sink.finish("error", LateEnd())
+        if data and not ended:
+            self._self_inside.append(self._self_copied)
         return self._took(data), ended
 
     def read_nowait(self, n: int = -1) -> bytes:
@@ -126,9 +131,19 @@ class _Protocol:
 class RecordedReader(StreamReader):
     """A reader that is fed one recorded chunk each time it would wait for the network."""
 
-    def __init__(self, body: Source, *, limit: int, timer: Any, loop: asyncio.AbstractEventLoop, chunked: bool) -> None:
+    def __init__(
+        self,
+        body: Source,
+        *,
+        limit: int,
+        timer: Any,
+        loop: asyncio.AbstractEventLoop,
+        chunked: bool,
+        inside: Collection[int],
+    ) -> None:
         super().__init__(_Protocol(), limit, timer=timer, loop=loop)  # type: ignore[arg-type]
         self._complete, self._chunked = body.end == "complete", chunked
+        self._given, self._inside = 0, inside
         self._chunks = aiter(body)
         self._next: asyncio.Task[bytes | None] | None = None
 
@@ -150,8 +165,9 @@ class RecordedReader(StreamReader):
         if self._chunked:
             self.begin_http_chunk_receiving()
         self.feed_data(chunk)
-        if self._chunked:
+        if self._chunked and self._given not in self._inside:
             self.end_http_chunk_receiving()
+        self._given += 1
         if self._complete:
             # The network tells with the last bytes that they are the last.
             self._next = asyncio.create_task(self._pull())
@@ -162,6 +178,11 @@ class RecordedReader(StreamReader):
     async def _pull(self) -> bytes | None:
         return await anext(self._chunks, None)
 
+    async def wait_eof(self) -> None:
+        """Takes all there is: nothing comes by itself."""
+        while not self.is_eof():
+            await self._wait("wait_eof")
+
 
 # ------------------------------------------------------------------------------------------------------------ uploads
 
@@ -169,8 +190,8 @@ class RecordedReader(StreamReader):
 class Written:
     """What a payload writes, as a source. While it is sent, its chunks pass through `read` on their way."""
 
-    def __init__(self, payload: Any) -> None:
-        self._payload = payload
+    def __init__(self, payload: Any, request: ClientRequest) -> None:
+        self._payload, self._request = payload, request
 
     def read(self, chunk: bytes) -> bytes:
         """Returns what it is given: a copy of this source copies what passes."""
@@ -178,7 +199,17 @@ class Written:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         writer = _Collected()
-        await self._payload.write(writer)
+        try:
+            await self._payload.write(writer)
+        # https://github.com/aio-libs/aiohttp/blob/v3.12.15/aiohttp/client_reqrep.py (ClientRequest.write_bytes)
+        except OSError as error:
+            if error.errno is None and isinstance(error, TimeoutError):
+                raise
+            raise ClientOSError(error.errno, f"Can not write request body for {self._request.url}") from error
+        except Exception as error:
+            to = f"Connection<{self._request.connection_key}>"
+            text = f"Failed to send bytes into the underlying connection {to}: {error!r}"
+            raise ClientConnectionError(text) from error
         for chunk in writer.chunks:
             yield chunk
 

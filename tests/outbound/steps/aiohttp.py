@@ -217,6 +217,27 @@ async def stream_http_chunks() -> Any:
 
 
 @steps
+async def stream_http_chunks_in_parts() -> Any:
+    async with session() as http, http.get("/split-chunks") as response:
+        return [each async for each in response.content.iter_chunks()]
+
+
+@steps
+async def waited_for_the_end() -> Any:
+    async with session() as http, http.get("/stream/5") as response:
+        await response.content.wait_eof()
+        return response.closed, await response.read()
+
+
+@steps
+async def read_long_after_it_came() -> Any:
+    async with session(timeout=aiohttp.ClientTimeout(total=0.3)) as http, http.get("/json") as response:
+        before = response.closed
+        await asyncio.sleep(0.4)
+        return before, await response.read()
+
+
+@steps
 async def stream_lines() -> Any:
     async with session() as http, http.get("/sse?count=3&delay=0.02") as response:
         return [line async for line in response.content]
@@ -301,6 +322,17 @@ async def forbidding_proxy() -> Any:
 
 
 @steps
+async def forbidden_tunnel() -> Any:
+    async with aiohttp.ClientSession(headers={"X-App": "yes"}) as http:
+        try:
+            await http.get("https://127.0.0.1:9/json", proxy=PROXY)
+        except aiohttp.ClientHttpProxyError as error:
+            asked = error.request_info
+            answered = [type(error.headers).__name__, list(error.headers.items())]
+            return error.status, error.message, answered, asked.method, dict(asked.headers), str(asked.url)
+
+
+@steps
 async def refused_proxy() -> Any:
     async with aiohttp.ClientSession() as http:
         return await raised(http.get(f"{BASE}/json", proxy=REFUSED))
@@ -380,6 +412,19 @@ async def post_generator() -> Any:
 
     async with session() as http:
         return await (await http.post("/upload", data=body())).json(), seen
+
+
+@steps
+async def post_generator_that_fails() -> Any:
+    async def body(error: Exception) -> AsyncIterator[bytes]:
+        yield b"begun"
+        raise error
+
+    async with session() as http:
+        return [
+            await raised(http.post("/echo", data=body(error)))
+            for error in (KeyError("of the app"), OSError(5, "disk"), TimeoutError("late"))
+        ]
 
 
 @steps
