@@ -19,7 +19,7 @@ from yarl import URL
 
 from timetracer.errors import UnsupportedError
 from timetracer.outbound.aiohttp_body import CopyingReader, Payload, RecordedReader, Written
-from timetracer.outbound.http_message import RawHeaders, header_pairs, http_request
+from timetracer.outbound.http_message import RawHeaders, http_request
 from timetracer.plugin import Call, Capture, Exchange, Patch, Plugin, Reply, Request, Upload, Value
 from timetracer.values import Later
 
@@ -192,8 +192,8 @@ def encode_error(call: Call, error: BaseException) -> Value:
         return {
             "error": error,
             "to": [asked.method, str(asked.url), str(asked.real_url)],
-            "asked": header_pairs(asked.headers.items()),
-            "answered": None if answered is None else header_pairs(answered.items()),
+            "asked": _pairs(asked.headers),
+            "answered": None if answered is None else _pairs(answered),
         }
     return error
 
@@ -219,6 +219,10 @@ def decode_error(call: Call, error: Any) -> BaseException:
             error.headers = None if kept["answered"] is None else _proxy(kept["answered"])
         error.args = (error.request_info, *error.args[1:])
     return error  # type: ignore[no-any-return]
+
+
+def _pairs(headers: Any) -> list[tuple[str, str]]:
+    return [(str(name), value) for name, value in headers.items()]
 
 
 def _proxy(pairs: Any) -> CIMultiDictProxy[str]:
