@@ -174,7 +174,7 @@ class Playing:
                 self._card = self._choice.decide()
                 if self._card is not None:
                     self._matcher = Matcher(self._card.index, strict=self.rules.strict, repeats=self.rules.repeats)
-                    self._draws = {(d.lane, d.source): d.values for d in self._card.cassette.draws}
+                    self._draws = {(d.lane, d.source): d.values for d in self._card.cassette.draws if not _sealed(d)}
             return self._card
 
     @property
@@ -349,3 +349,8 @@ class Playing:
             spans=[describe_span(s, self.epoch) for s in self.finished_spans],
             replay=list(self.marks.matches),
         )
+
+
+def _sealed(draw: model.Draw) -> bool:
+    """Whether what was drawn is sealed still, for want of the key: it is drawn anew then, as where it was redacted."""
+    return any(isinstance(value, dict) and "$sealed" in value for value in draw.values)

@@ -8,11 +8,13 @@ import secrets
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
+import timetracer
 from timetracer.engine import entropy
 from timetracer.engine.sessions import SESSIONS, current
 
@@ -118,3 +120,14 @@ def test_seeding_still_works() -> None:
     first = [random.random(), random.randint(0, 99)]
     random.seed(7)
     assert first == [random.random(), random.randint(0, 99)]
+
+
+def test_without_the_key_what_is_sealed_is_drawn_anew(tmp_path: Path) -> None:
+    """A view that asks for a random byte still works; what is not sealed is as it was."""
+    path = tmp_path / "drawn.json"
+    with timetracer.record(path, secrets="seal", encryption_key="5f" * 32):
+        recorded = secrets.token_hex(8)
+    with timetracer.replay(path):
+        assert len(secrets.token_hex(8)) == 16
+    with timetracer.replay(path, encryption_key="5f" * 32):
+        assert secrets.token_hex(8) == recorded

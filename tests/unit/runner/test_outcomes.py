@@ -13,6 +13,7 @@ from timetracer.engine.cards import Choice
 from timetracer.engine.playing import Playing, Rules
 from timetracer.engine.reruns import HEADER, rerun_of
 from timetracer.engine.selection import Library, card
+from timetracer.errors import NoMatch
 from timetracer.plugin import Inbound
 from timetracer.runner.inbox import Inbox
 from timetracer.runtime import outcomes
@@ -56,6 +57,17 @@ def test_nothing_is_written_where_no_runner_waits(tmp_path: Path) -> None:
     outcomes.folder_of(token).symlink_to(elsewhere)
     played(f"{token}-1").close_now()
     assert list(elsewhere.iterdir()) == []
+
+
+def test_a_call_without_an_answer_is_said_where_no_runner_waits(caplog: pytest.LogCaptureFixture) -> None:
+    """Django makes a page of the exception and tells nobody; the runner has a report of its own."""
+    with Inbox() as inbox:
+        for value in (inbox.run(7), ""):
+            session = played(value)
+            for call in ("one", "two", "three"):
+                session.missed(NoMatch(f"no recorded call matches: {call}"))
+            session.close_now()
+    assert caplog.messages == ["replaying GET /: no recorded call matches: one\n  and 2 more"]
 
 
 @pytest.mark.parametrize(
