@@ -31,16 +31,16 @@ class Extending:
     def __init__(self, playing: Playing, recording: Recording) -> None:
         self.playing, self.recording = playing, recording
         self.task_counts = playing.task_counts
-        self._sides: dict[str, Extender | Passage] = {}
+        self.sides: dict[str, Extender | Passage] = {}
 
     def side(self, plugin: Plugin) -> Extender | Passage | None:
         """Returns what answers from the cassette, else records."""
-        if plugin.name not in self._sides:
+        if plugin.name not in self.sides:
             player = self.playing.side(plugin)
             recorder = self.recording.side(plugin)
             both = isinstance(player, Player) and recorder is not None
-            self._sides[plugin.name] = Extender(self, player, recorder) if both else Passage()  # type: ignore[arg-type]
-        return self._sides[plugin.name]
+            self.sides[plugin.name] = Extender(self, player, recorder) if both else Passage()  # type: ignore[arg-type]
+        return self.sides[plugin.name]
 
     def visit(self, inbound: Inbound) -> Visit:
         """Notes what came in."""
@@ -60,9 +60,9 @@ class Extending:
         """Notes a span."""
         self.playing.span_started(span, span_id, root)
 
-    def span_ended(self, span: Any, span_id: int, root: bool) -> None:
+    def span_ended(self, span: Any, span_id: int) -> None:
         """Takes a finished span."""
-        self.playing.span_ended(span, span_id, root)
+        self.playing.span_ended(span, span_id)
 
     def attributes(self) -> dict[str, Any]:
         """Returns the root span's attributes."""

@@ -128,9 +128,14 @@ def attempt(doing: str, function: Callable[..., T], *args: Any) -> T | None:
     try:
         return function(*args)
     except BaseException as error:
-        if fenced() or isinstance(error, ReplayError) or not swallowed(doing, error):
+        if not passed_over(doing, error):
             raise
         return None
+
+
+def passed_over(doing: str, error: BaseException) -> bool:
+    """Whether a call goes on without us, as after `attempt`: its first step failed by our fault, in no replay."""
+    return not (fenced() or isinstance(error, ReplayError)) and swallowed(doing, error)
 
 
 def bearable(error: BaseException, *, ran: bool) -> bool:

@@ -82,21 +82,18 @@ class Playing:
         self._lock = threading.RLock()
         self._holds = 0
         self._player = Player(self)
-        self._sides: dict[str, Player | Passage] = {}
+        self.sides: dict[str, Player | Passage] = {}
         self._draws: dict[tuple[str, str], list[Any]] = {}
         self._drawn: dict[tuple[str, str], int] = {}
         self._span_ids: list[int] = []
+        self._roots: list[int] = []  # local roots: nearly always one
         self._timeline: Timeline | None = None
 
     # -- what the engine asks of a session
 
     def side(self, plugin: Plugin) -> Player | Passage | None:
         """Returns the player, or the way through for a plugin that stays live."""
-        try:
-            return self._sides[plugin.name]
-        except KeyError:
-            side = self._sides[plugin.name] = self._player if self.rules.mocks(plugin) else PASSAGE
-            return side
+        return self.sides.setdefault(plugin.name, self._player if self.rules.mocks(plugin) else PASSAGE)
 
     def hold(self) -> None:
         """Keeps the session open."""
@@ -129,12 +126,13 @@ class Playing:
         """Notes a span that began in this session; a local root holds it open."""
         self._span_ids.append(span_id)
         if root:
+            self._roots.append(span_id)
             self.hold()
 
-    def span_ended(self, span: Any, span_id: int, root: bool) -> None:
+    def span_ended(self, span: Any, span_id: int) -> None:
         """Takes a finished span."""
         self.finished_spans.append(span)
-        if root:
+        if span_id in self._roots:
             self.release()
 
     def attributes(self) -> dict[str, Any]:

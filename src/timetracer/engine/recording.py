@@ -104,18 +104,15 @@ class Recording:
         self._open_bodies = 0
         self._waiting_since: float | None = None
         self._lock = threading.RLock()  # a signal handler may close what this very thread is about to
-        self._sides: dict[str, Recorder | None] = {}
+        self.sides: dict[str, Recorder | None] = {}
         self._span_ids: list[int] = []
+        self._roots: list[int] = []  # local roots: nearly always one
 
     # -- what the engine asks of a session
 
     def side(self, plugin: Plugin) -> Recorder | None:
         """Returns the recorder, if the plugin is captured."""
-        try:
-            return self._sides[plugin.name]
-        except KeyError:
-            side = self._sides[plugin.name] = Recorder(self) if self.terms.captures(plugin) else None
-            return side
+        return self.sides.setdefault(plugin.name, Recorder(self) if self.terms.captures(plugin) else None)
 
     def hold(self) -> None:
         """Keeps the cassette open."""
@@ -173,7 +170,7 @@ class Recording:
         the app has, and made it do so more often: 12 us a call.
         """
         self.takes, self.shared, self.draws, self.finished_spans, self.guest = [], {}, {}, [], None
-        self._sides.clear()
+        self.sides.clear()
 
     def end_here(self) -> None:
         """Ends the session without handing it over."""
@@ -247,9 +244,10 @@ class Recording:
                 self.root_id = span_id
                 self.trace_id = span.get_span_context().trace_id
                 self.parent_id = span.parent.span_id if getattr(span, "parent", None) is not None else 0
+            self._roots.append(span_id)
             self.hold()
 
-    def span_ended(self, span: Any, span_id: int, root: bool) -> None:
+    def span_ended(self, span: Any, span_id: int) -> None:
         """Takes a finished span; a local root lets go of the session."""
         self.finished_spans.append(span)
         if self._turn_over is not None:
@@ -258,7 +256,7 @@ class Recording:
                 self._turn_over(self)
         if span_id == self.root_id and span.status.status_code.name == "ERROR":
             self.failed = True
-        if root:
+        if span_id in self._roots:
             self.release()
 
     def attributes(self) -> dict[str, Any]:

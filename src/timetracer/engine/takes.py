@@ -13,7 +13,7 @@ from timetracer import values
 from timetracer.cassette import model
 from timetracer.engine.bodies import Budget, Copy
 from timetracer.engine.drivers import REAL, Core
-from timetracer.engine.guard import guard, guarded
+from timetracer.engine.guard import guard, guarded, swallowed
 from timetracer.engine.lanes import current_lane
 from timetracer.engine.links import Link
 from timetracer.errors import UnsupportedError
@@ -141,11 +141,14 @@ class Take:
             with guard(f"{plugin.name}: keeping an error"):
                 self.came(plugin.encode_error(call, error), link)
             raise
-        with guard(f"{plugin.name}: keeping an answer"):
+        try:
             if not role.idle(result) or (not self.stream and self.left):
                 self.came(role.encode(call, result), link)
             elif self.stream:
                 self.came(EMPTY, link)
+        except BaseException as error:
+            if not swallowed(f"{plugin.name}: keeping an answer", error):
+                raise
         return result
 
     def _receive_whole(

@@ -52,9 +52,11 @@ class Unseen:
 
     def __init__(self) -> None:
         self.task_counts: dict[str, int] = {}
+        self.sides: dict[str, None] = {}
 
     def side(self, plugin: Plugin) -> None:
         """Lets a call pass."""
+        self.sides[plugin.name] = None
 
     def visit(self, inbound: Inbound) -> Visit:
         """Keeps nothing of what came in."""
@@ -76,7 +78,7 @@ class Unseen:
     def span_started(self, span: Any, span_id: int, root: bool) -> None:
         """Keeps nothing."""
 
-    def span_ended(self, span: Any, span_id: int, root: bool) -> None:
+    def span_ended(self, span: Any, span_id: int) -> None:
         """Keeps nothing, but lets go of the span."""
         SESSIONS.by_span.pop(span_id, None)
 

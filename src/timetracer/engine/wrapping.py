@@ -13,7 +13,7 @@ import msgspec
 import wrapt
 
 from timetracer.engine.drivers import adrive, drive, gdrive
-from timetracer.engine.guard import attempt
+from timetracer.engine.guard import attempt, passed_over
 from timetracer.engine.importing import when_imported
 from timetracer.engine.roles import CORES
 from timetracer.engine.sessions import SESSIONS
@@ -193,7 +193,7 @@ def _wrapper(state: Installed, patch: Patch, real: Callable[..., Any], bound: bo
 def _plain_method(state: Installed, role: Role, real: Callable[..., Any]) -> Callable[..., Any]:
     """Makes the wrapper of a plain method, as nearly all are: the same as above, written out.
 
-    Without `begin` a call outside any session costs 0.6 us, not 1.6.
+    Without `begin` and `attempt` a call outside any session costs 0.5 us, not 1.6.
     """
     plugin, core_of, doing = state.plugin, CORES[type(role)], f"{state.plugin.name}: looking at a call"
 
@@ -201,7 +201,12 @@ def _plain_method(state: Installed, role: Role, real: Callable[..., Any]) -> Cal
         if not state.enabled:
             return real(self, *args, **kwargs)
         call = Call(self, args, kwargs)
-        core = attempt(doing, core_of, plugin, role, call)
+        try:
+            core = core_of(plugin, role, call)
+        except BaseException as error:
+            if not passed_over(doing, error):
+                raise
+            core = None
         return real(self, *args, **kwargs) if core is None else drive(core, call, real.__get__(self))
 
     return method

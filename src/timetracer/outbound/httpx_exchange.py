@@ -20,25 +20,6 @@ _SWITCHING = 101
 _PLAIN = (bytes, int, str)
 
 
-class _Ended:
-    """Finishes a copy with what ended the block. A class: as a generator it took 1.5 us longer at every body."""
-
-    __slots__ = ("_sink",)
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            self._sink.finish()
-        elif isinstance(error, GeneratorExit):
-            self._sink.finish("partial")
-        else:
-            self._sink.finish("error", error)
-
-
 class CopiedStream:
     """A response's stream that copies each chunk as the app takes it."""
 
@@ -46,16 +27,30 @@ class CopiedStream:
         self._stream, self._sink = stream, sink
 
     def __iter__(self) -> Iterator[bytes]:
-        with _Ended(self._sink):
+        try:
             for chunk in self._stream:
                 self._sink.feed(chunk)
                 yield chunk
+        except BaseException as error:
+            self._failed(error)
+            raise
+        self._sink.finish()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _Ended(self._sink):
+        try:
             async for chunk in self._stream:
                 self._sink.feed(chunk)
                 yield chunk
+        except BaseException as error:
+            self._failed(error)
+            raise
+        self._sink.finish()
+
+    def _failed(self, error: BaseException) -> None:
+        if isinstance(error, GeneratorExit):
+            self._sink.finish("partial")
+        else:
+            self._sink.finish("error", error)
 
     def close(self) -> None:
         """Ends the copy where the app stopped reading."""

@@ -11,7 +11,6 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from timetracer.engine.admission import opens_a_session
 from timetracer.engine.guard import guarded
 from timetracer.engine.sessions import SESSION_KEY, SESSIONS
-from timetracer.engine.spans import is_local_root
 from timetracer.engine.unseen import UNSEEN
 
 
@@ -31,7 +30,8 @@ class SessionProcessor(SpanProcessor):
         if not self.active:
             return
         here = context.get_current() if parent_context is None else parent_context
-        root = is_local_root(span)
+        parent = span.parent
+        root = parent is None or parent.is_remote
         session: Any = here.get(SESSION_KEY) or self._session(span, root)
         if session is None or session.closed:
             return
@@ -53,7 +53,8 @@ class SessionProcessor(SpanProcessor):
     @guarded("marking a root span")
     def _on_ending(self, span: Span) -> None:
         """Writes on a session's root what is known only now: its cassette, its misses."""
-        if not self.active or not is_local_root(span):
+        parent = span.parent
+        if not self.active or not (parent is None or parent.is_remote):
             return
         session = SESSIONS.by_span.get(span.get_span_context().span_id)
         if session is not None and session is not SESSIONS.process:
@@ -70,7 +71,7 @@ class SessionProcessor(SpanProcessor):
         span_id = span_context.span_id
         session = SESSIONS.by_span.get(span_id)
         if session is not None and not session.closed:
-            session.span_ended(span, span_id, is_local_root(span))
+            session.span_ended(span, span_id)
 
 
 def _add_late(span: Span, attributes: dict[str, Any]) -> None:
