@@ -86,7 +86,7 @@ def encode(call: Call, response: aiohttp.ClientResponse, capture: Capture) -> ai
         value["names"] = [str(name) for name in names]  # the parser spells names that it knows in its own way
     inside: list[int] = []
     if response.closed:
-        value["closed"] = True  # the body came with the head: no timeout counts any more
+        value["closed"] = True  # the body came with the head
     elif "chunked" in response.headers.get("Transfer-Encoding", ""):
         value["inside chunks"] = Later(lambda: inside)
     capture.reply(value, status=response.status, headers=RawHeaders(response.raw_headers))

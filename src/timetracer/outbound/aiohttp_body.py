@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Collection
+from contextlib import nullcontext
 from typing import Any
 
 import wrapt
@@ -144,13 +145,16 @@ class RecordedReader(StreamReader):
         super().__init__(_Protocol(), limit, timer=timer, loop=loop)  # type: ignore[arg-type]
         self._complete, self._chunked = body.end == "complete", chunked
         self._given, self._inside = 0, inside
+        # Live the total timeout ends with the last byte that comes, here with the last that is read: it counts only
+        # where the body did not come whole.
+        self._ended_by: Any = timer if body.end == "error" else nullcontext()
         self._chunks = aiter(body)
         self._next: asyncio.Task[bytes | None] | None = None
 
     # https://github.com/aio-libs/aiohttp/blob/v3.12.15/aiohttp/streams.py (StreamReader._wait)
     async def _wait(self, func_name: str) -> None:
         try:
-            with self._timer:
+            with self._ended_by:
                 chunk = await (self._next or self._pull())
         except LateEnd:
             self.begin_http_chunk_receiving()
