@@ -33,8 +33,10 @@ def opened(cassette: Cassette) -> list[Coded | None]:
 
 
 def _open(body: Body, headers: Pairs) -> Coded | None:
-    encoding = next((value for name, value in headers if name.lower() == "content-encoding"), None)
-    if encoding is None or body.raw is None:
+    if body.raw is None:
+        return None
+    coding = (value for name, value in headers if len(name) == 16 and name.lower() == "content-encoding")
+    if (encoding := next(coding, None)) is None:
         return None
     plain, whole = codings.begun(b"".join(body.raw), encoding)
     if not plain:

@@ -21,11 +21,14 @@ _ASKED = 4_096  # longer spellings are not listed: they would be written twice
 _ONE_BY_ONE = 64  # more needles than this are looked for together
 
 _CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
-_CLASS = {char: chars for chars in _CLASSES for char in chars}
-_HEX_CLASS = _CLASS | {char: chars for chars in ("abcdef", "ABCDEF") for char in chars}
+_CLASS = {char: (chars * 26)[:256] for chars in _CLASSES for char in chars}
+_HEX_CLASS = _CLASS | {char: (chars * 43)[:256] for chars in ("abcdef", "ABCDEF") for char in chars}
+"""What a random byte makes of a character: another one of its class."""
+_FIRST = ("123456789" * 29)[:256]
 _HEX = re.compile(r"[0-9a-f\-]+|[0-9A-F\-]+")  # a UUID stays one
 _ENCODED = re.compile(r"[\w.\-*~!'()%+]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~\-]+")  # written alike in URLs, HTML, Python and JSON
 _WORD_LIMIT = 24
 _MARKS = "!$*-.^~"  # equally long in JSON, and safe in URLs as far as any is
 _WORDY = re.compile(r"(?:[a-z]+|[A-Z][a-z]*|[A-Z]+)(?:[_.\- ](?:[a-z]+|[A-Z][a-z]*|[A-Z]+))*[_.\-]?\d{0,4}")
@@ -57,17 +60,21 @@ def like(secret: str) -> str:
 
 
 def _letters(text: str) -> str:
-    marks = sum(char.isalnum() for char in text) * 2 < len(text)  # the marks are the secret
+    if not text:
+        return text
+    marks = sum(map(str.isalnum, text)) * 2 < len(text)  # the marks are the secret
     classes = _HEX_CLASS if len(text) >= 16 and _HEX.fullmatch(text) else _CLASS
     noise = secrets.token_bytes(len(text))  # drawn at once: a character at a time took 1.5 us each
-    return "".join(_letter(char, index, marks, classes, noise[index]) for index, char in enumerate(text))
+    made = [
+        classes[char][byte] if char in classes else _other(char, marks)
+        for char, byte in zip(text, noise, strict=True)
+    ]
+    if text[0] in "123456789":  # a number must not begin with 0
+        made[0] = _FIRST[noise[0]]
+    return "".join(made)
 
 
-def _letter(char: str, index: int, marks: bool, classes: dict[str, str], noise: int) -> str:
-    chars = classes.get(char)
-    if chars is not None:  # a number must not begin with 0
-        chars = "123456789" if index == 0 and char in "123456789" else chars
-        return chars[noise % len(chars)]
+def _other(char: str, marks: bool) -> str:
     if char < "\x80":
         return secrets.choice(_MARKS) if marks and char.isprintable() and char not in '"\\/ ' else char
     if not char.isalnum() and not marks:
@@ -118,6 +125,9 @@ class Replacements:
         self._known = set(self.listed)
         self._text = "\0".join(self.listed)
         self._make = make
+        self._pairs: dict[bytes, bytes] = {}  # for `within`, of so many secrets
+        self._paired = 0
+        self._together: re.Pattern[bytes] | None = None
 
     def put(self, secret: str) -> str:
         """Returns what stands for `secret`, which is a secret from now on."""
@@ -214,22 +224,32 @@ class Replacements:
 
     def within(self, data: bytes) -> bytes:
         """Returns bytes that are no JSON document (a decoded blob, a side file) with the long secrets replaced."""
+        if self._paired != len(self.made):  # once for all bodies: for each, it took the square of their number
+            self._pair()
+        if self._together is not None:
+            return self._together.sub(lambda found: self._pairs[found.group()], data)
+        for needle, made in self._pairs.items():
+            data = data.replace(needle, made)
+        return data
+
+    def _pair(self) -> None:
         pairs = {
             write(secret).encode("utf-8", "surrogatepass"): write(made).encode("utf-8", "surrogatepass")
             for secret, made in self.made.items()
             if len(secret) >= ANYWHERE
             and not _SURROGATE.search(secret)
             and not (_WORDY.fullmatch(secret) and len(secret) <= _WORD_LIMIT)
-            for write in _WRITERS
+            for write in reversed(_writers(secret))
         }
-        for needle in sorted(pairs, key=len, reverse=True):
-            data = data.replace(needle, pairs[needle])
-        return data
+        self._pairs = {needle: pairs[needle] for needle in sorted(pairs, key=len, reverse=True)}
+        self._together = _any_of(self._pairs) if len(pairs) > _ONE_BY_ONE else None
+        self._paired = len(self.made)
 
     def leave(self, texts: Iterable[str]) -> None:
         """Forgets texts that name the cassette's own parts."""
         for text in texts if self.made else ():
-            self.made.pop(text, None)
+            if self.made.pop(text, None) is not None:
+                self._paired = -1
 
     def holds(self, text: str) -> bool:
         """Tells whether a text is one of the secrets."""
@@ -257,7 +277,10 @@ def _escaped(text: str) -> bytes:
 
 def _occurs(text: str, texts: str) -> bool:
     """Whether a text stands among others: as it was or, in bodies that nobody had to look into, escaped."""
-    return text in texts or (not text.isalnum() and _escaped(text).decode("utf-8", "surrogatepass") in texts)
+    if text in texts:
+        return True
+    escaped = text if text.isalnum() else _escaped(text).decode("utf-8", "surrogatepass")
+    return escaped != text and escaped in texts
 
 
 def _json(text: str) -> str:
@@ -298,7 +321,7 @@ def _writers(secret: str) -> tuple[Replace, ...]:
         return _WRITERS[:1]
     if secret.isascii() and secret.isalnum():
         return _WRITERS[:2]
-    return _WRITERS
+    return _WRITERS[:3] if _UNRESERVED.fullmatch(secret) else _WRITERS
 
 
 def _encode_alike(raw: str, plain: str, made: str) -> str:
@@ -354,8 +377,11 @@ def _replace_bounded(document: bytes, needles: dict[bytes, bytes]) -> bytes:
 
 def _replace_together(document: bytes, needles: dict[bytes, bytes]) -> bytes:
     """Replaces many needles in one pass, over a tree of their beginnings."""
-    pattern = re.compile(_tree(sorted(needles, key=len, reverse=True), 0))
-    return pattern.sub(lambda found: needles[found.group()], document)
+    return _any_of(needles).sub(lambda found: needles[found.group()], document)
+
+
+def _any_of(needles: Iterable[bytes]) -> re.Pattern[bytes]:
+    return re.compile(_tree(sorted(needles, key=len, reverse=True), 0))
 
 
 def _tree(needles: list[bytes], depth: int) -> bytes:

@@ -75,7 +75,8 @@ class Positions:
         self._coded = CodedTexts(names, found, self._node)
         self._copied = CopiedRows(self._kind, found)
         self._aliases: dict[str, int] = {}  # of the statement at hand
-        names.update(_SPECIAL)
+        if names.get("$sealed") != _SEALED:  # once: it may copy all the names there are
+            names.update(_SPECIAL)
         self._uncached = names.uncached = set()
 
     def cassette(self, cassette: Cassette) -> None:

@@ -168,7 +168,7 @@ def _write(file: Path, data: bytes, suffix: str, transform: Transform | None) ->
         data = transform(data)
     data = _compress(data, suffix)
     # Not from `secrets` or `uuid`: what an app draws from there is recorded.
-    draft = os.path.join(os.path.dirname(file), f".{os.getpid()}-{threading.get_ident()}-{next(_counter)}.tmp")
+    draft = f"{os.path.dirname(file) or '.'}/.{os.getpid()}-{threading.get_ident()}-{next(_counter)}.tmp"
     descriptor = _opened_new(draft)
     try:
         try:

@@ -56,7 +56,14 @@ class RawHeaders(msgspec.Struct, frozen=True, gc=False):
     raw: tuple[tuple[Any, Any], ...]
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter([(_text(name), _text(value)) for name, value in self.raw])
+        texts = []
+        for name, value in self.raw:  # without a function for each: 1 us a message less
+            if name.__class__ is not str:
+                name = name.decode("latin-1") if name.__class__ is bytes else str(name)
+            if value.__class__ is not str:
+                value = value.decode("latin-1") if value.__class__ is bytes else str(value)
+            texts.append((name, value))
+        return iter(texts)
 
     def __len__(self) -> int:
         return len(self.raw)
