@@ -19,6 +19,7 @@ ANYWHERE = 8  # a secret of so many characters is replaced wherever it occurs
 AT_BOUNDARIES = 4  # a shorter one between characters that are neither letters nor digits; else only where it was found
 _ASKED = 4_096  # longer spellings are not listed: they would be written twice
 _ONE_BY_ONE = 64  # more needles than this are looked for together
+_SHORT = 4_096  # but not in so few bytes: making ready for it takes 10 ms
 
 _CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
 _CLASS = {char: (chars * 26)[:256] for chars in _CLASSES for char in chars}
@@ -66,8 +67,7 @@ def _letters(text: str) -> str:
     classes = _HEX_CLASS if len(text) >= 16 and _HEX.fullmatch(text) else _CLASS
     noise = secrets.token_bytes(len(text))  # drawn at once: a character at a time took 1.5 us each
     made = [
-        classes[char][byte] if char in classes else _other(char, marks)
-        for char, byte in zip(text, noise, strict=True)
+        classes[char][byte] if char in classes else _other(char, marks) for char, byte in zip(text, noise, strict=True)
     ]
     if text[0] in "123456789":  # a number must not begin with 0
         made[0] = _FIRST[noise[0]]
@@ -224,9 +224,12 @@ class Replacements:
 
     def within(self, data: bytes) -> bytes:
         """Returns bytes that are no JSON document (a decoded blob, a side file) with the long secrets replaced."""
+        if len(data) < ANYWHERE:
+            return data
         if self._paired != len(self.made):  # once for all bodies: for each, it took the square of their number
             self._pair()
-        if self._together is not None:
+        if len(self._pairs) > _ONE_BY_ONE and len(data) > _SHORT:
+            self._together = self._together or _any_of(self._pairs)
             return self._together.sub(lambda found: self._pairs[found.group()], data)
         for needle, made in self._pairs.items():
             data = data.replace(needle, made)
@@ -242,7 +245,7 @@ class Replacements:
             for write in reversed(_writers(secret))
         }
         self._pairs = {needle: pairs[needle] for needle in sorted(pairs, key=len, reverse=True)}
-        self._together = _any_of(self._pairs) if len(pairs) > _ONE_BY_ONE else None
+        self._together = None
         self._paired = len(self.made)
 
     def leave(self, texts: Iterable[str]) -> None:
