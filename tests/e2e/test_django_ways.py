@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e.serving import LAUNCHER, Asked
 from tests.e2e.shopping import GUNICORN, PLAIN_GUNICORN, PLAIN_RUNSERVER, PLAIN_UVICORN, UVICORN, Shop, questions
+from timetracer.cassette.store import find_cassettes
 
 ALONE = {"SHOP_MIDDLEWARE": "1"}
 STREAMS = [Asked("GET", "/stream/?n=1"), Asked("GET", "/astream/?n=1"), Asked("GET", "/gather/?n=1")]
@@ -40,6 +41,19 @@ def test_what_was_recorded_under_the_launcher_replays_without_it(shop: Shop) -> 
     live = shop.run("record", GUNICORN, asked)
     shop.take_all_away()
     again = shop.run("replay", PLAIN_UVICORN, asked, **ALONE)
+    assert [answer.body for answer in again] == [answer.body for answer in live]
+
+
+@pytest.mark.parametrize("launcher", [[], LAUNCHER], ids=["alone", "launched"])
+def test_one_request_of_a_server_replays_under_runserver(launcher: list[str], shop: Shop) -> None:
+    """A file from elsewhere is all there is: Django's check of migrations, which nobody recorded, does not end it."""
+    asked = questions()[:1]
+    live = shop.run("record", GUNICORN, asked)
+    (taken,) = [path for path in find_cassettes(shop.cassettes) if "health" not in path.name]
+    taken.rename(shop.folder / "taken.json")
+    shop.take_all_away()
+    only = {"TIMETRACER_CASSETTE": str(shop.folder / "taken.json")}
+    again = shop.run("replay", [*launcher, *PLAIN_RUNSERVER], asked, **only)
     assert [answer.body for answer in again] == [answer.body for answer in live]
 
 

@@ -193,13 +193,14 @@ def _start_replay(state: Started) -> None:
     from timetracer.engine.fence import raise_fence
     from timetracer.engine.playing import Playing
     from timetracer.engine.replay_admission import ReplayAdmission
-    from timetracer.runtime import outcomes
+    from timetracer.runtime import django_checks, outcomes
 
     config = state.config
     if state.library is None:
         state.library = read_library(config.replay_from, config)
     libraries.require(state.library.cards)
     prepare(config)
+    django_checks.install()
     turn_clock()
     rules = rules_of(config, state.library, completed=outcomes.deliver)
     state.process = Playing(
