@@ -73,6 +73,8 @@ def _by_name(headers: Sequence[tuple[str, str]], likeness: Likeness, *, keep_len
                 continue
         elif key == "location":
             value = _without_ignored(value, likeness)
+        elif key == "allow":  # Flask and others keep the methods in a set, whose order differs in each process
+            value = ", ".join(sorted(part.strip() for part in value.split(",")))
         found.setdefault(key.title(), []).append(value)
     return found
 

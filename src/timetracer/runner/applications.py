@@ -6,7 +6,11 @@ import importlib
 import inspect
 from typing import Any, Protocol
 
+import timetracer.inbound.asgi as asgi_requests
+import timetracer.inbound.wsgi as wsgi_requests
+from timetracer.engine.door import door
 from timetracer.errors import ConfigError
+from timetracer.inbound.plain import is_plain
 from timetracer.runner import asgi, wsgi
 from timetracer.runner.questions import Answer, Question
 
@@ -48,8 +52,8 @@ def driver_of(name: str) -> Driver:
     if not callable(app):
         raise ConfigError("--app", name, f"a WSGI or ASGI application; it is of type {type(app).__name__}")
     if _is_asgi(app):
-        return asgi.Driver(app, name)
-    return wsgi.Driver(app)
+        return asgi.Driver(asgi_requests.Middleware(app, door) if is_plain(app) else app, name)
+    return wsgi.Driver(wsgi_requests.Middleware(app, door) if is_plain(app) else app)
 
 
 def _is_asgi(app: Any) -> bool:

@@ -31,8 +31,11 @@ logger = logging.getLogger(__name__)
 
 GROUP = "timetracer_plugin"
 _LAUNCHER = "opentelemetry.instrumentation.auto_instrumentation"
-INBOUND = ("django", "flask", "litestar", "starlette")
-"""Frameworks seen without a line in the app; `timetracer.inbound.<name>` has `install(door)`."""
+INBOUND = ("django", "flask", "gunicorn", "litestar", "starlette", "uvicorn")
+"""Frameworks, and servers of what has no framework, seen without a line in the app.
+
+`timetracer.inbound.<name>` has `install(door)`.
+"""
 _INSTRUMENTOR_OF = {"aiohttp": "aiohttp-client", "http_client": "urllib"}
 _MODULE_OF = {"http_client": "http.client"}
 
