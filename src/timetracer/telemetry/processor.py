@@ -70,7 +70,11 @@ class SessionProcessor(SpanProcessor):
             return
         span_id = span_context.span_id
         session = SESSIONS.by_span.get(span_id)
-        if session is not None and not session.closed:
+        if session is None:
+            return
+        if session.closed:  # the process's own, which made room for its next one
+            SESSIONS.by_span.pop(span_id, None)
+        else:
             session.span_ended(span, span_id)
 
 

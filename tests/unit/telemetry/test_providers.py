@@ -229,6 +229,17 @@ def test_what_is_known_at_the_end_is_written_on_the_root(recorder: Recorder) -> 
     assert dict(exporter.spans[0].attributes or {}) == {"timetracer.misses": 2}
 
 
+def test_a_span_that_outlives_its_session_leaves_nothing(recorder: Recorder) -> None:
+    """The process's own session may be full and written before a span of it ends; who is looked up by it is gone then."""
+    session = Recording(recorder.terms, turn_over=lambda full: None)
+    with current(session):
+        span = provider_of().get_tracer("app").start_span("long", kind=SpanKind.CLIENT)
+    session.close_now()
+    assert list(SESSIONS.by_span.values()) == [session]
+    span.end()
+    assert SESSIONS.by_span == {}
+
+
 def test_failures_of_ours_do_not_reach_the_app(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
     """The SDK lets a processor's exceptions through; ours end in the guard and are logged."""
 
