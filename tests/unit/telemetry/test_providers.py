@@ -230,7 +230,7 @@ def test_what_is_known_at_the_end_is_written_on_the_root(recorder: Recorder) -> 
 
 
 def test_a_span_that_outlives_its_session_leaves_nothing(recorder: Recorder) -> None:
-    """The process's own session may be full and written before a span of it ends; who is looked up by it is gone then."""
+    """The process's own session may be full and written before a span of it ends."""
     session = Recording(recorder.terms, turn_over=lambda full: None)
     with current(session):
         span = provider_of().get_tracer("app").start_span("long", kind=SpanKind.CLIENT)
