@@ -111,7 +111,7 @@ class Positions:
 
     def texts(self) -> str:
         """Returns every text and name that the walk saw, once."""
-        return "\n".join((*self._strings, *self._unread, *self._names, *self._uncached))
+        return "\n".join((*self._strings, *self._unread, *self._uncached, self._names.text()))
 
     def blobs(self) -> None:
         """Replaces what is known by now inside base64, and ends the walk: what changed of a body is put into it."""

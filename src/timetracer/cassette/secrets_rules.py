@@ -76,6 +76,7 @@ class Names(dict[str, int]):
         self.uncached: set[str] = set()  # names seen that are not kept: names may be data, as user ids are
         self.keywords = (*KEYWORDS, *(max(field, key=len) for field in self._fields))  # one is in every secret name
         self._keep = frozenset(map(words, keep))
+        self._text, self._told = "", 0
 
     def __missing__(self, name: str) -> int:
         if len(name) > 200 or name.isdigit():
@@ -87,6 +88,12 @@ class Names(dict[str, int]):
         else:
             self.uncached.add(name)
         return kind
+
+    def text(self) -> str:
+        """Returns every name that is kept, joined once for as many as there are: it may be thousands."""
+        if self._told != (count := len(self)):  # counted before: another thread may add one
+            self._text, self._told = "\n".join(self), count
+        return self._text
 
     def _judge(self, name: str) -> int:
         parts = words(name)
