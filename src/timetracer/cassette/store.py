@@ -116,12 +116,12 @@ def write_cassette(
 
         def side_file(data: bytes) -> str:
             made.append(path.with_name(next(names)))
-            _write(made[-1], data, path.suffix, transform)
+            _write(os.fspath(made[-1]), data, path.suffix, transform)
             return made[-1].name
 
         written = bodies.packed(cassette, inline_limit=inline_limit, side_file=side_file)
         kept = {body.file for body in bodies.each(written)} if stale else stale
-        _write(path, dump(written), path.suffix, transform)
+        _write(os.fspath(path), dump(written), path.suffix, transform)
         made = [path.with_name(name) for name in stale - kept]
     except OSError as error:
         raise CassetteError(f"the cassette {path} cannot be written: {error.strerror or error}") from error
@@ -163,7 +163,7 @@ def _make_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _write(file: Path, data: bytes, suffix: str, transform: Transform | None) -> None:
+def _write(file: str, data: bytes, suffix: str, transform: Transform | None) -> None:
     if transform is not None:
         data = transform(data)
     data = _compress(data, suffix)
