@@ -102,10 +102,11 @@ class Pipeline:
         limit = self.config.inline_body_kb * 1024
         large = [sum(map(len, body.raw or ())) > limit for body in bodies.each(cassette)]
         coded_before = coded.opened(cassette)
-        apart = bodies.set_apart(cassette, limit, self.secrets.harmless)
+        apart = bodies.set_apart(cassette, limit, self.secrets.harmless) if any(large) else []
         hidden = self.secrets.hidden(cassette)
-        coded.closed(hidden.cassette, coded_before, hidden.body, hidden.seal)
-        for body, is_large, out in zip(bodies.each(hidden.cassette), large, apart, strict=True):
+        if any(coded_before):
+            coded.closed(hidden.cassette, coded_before, hidden.body, hidden.seal)
+        for body, is_large, out in zip(bodies.each(hidden.cassette), large, apart, strict=True) if apart else ():
             if out is not None:
                 clean = partial(hidden.body, harmless=out.harmless)
                 body.raw, body.chunks = bodies.changed(out.chunks, clean), None
