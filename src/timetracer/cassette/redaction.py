@@ -27,6 +27,7 @@ from timetracer.cassette.quiet import Quiet
 from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secret_positions import Positions
 from timetracer.cassette.secrets_rules import Names
+from timetracer.cassette.shown_draws import shown
 from timetracer.errors import ConfigError
 
 Copied = TypeVar("Copied", Cassette, dict[str, Event])
@@ -37,6 +38,11 @@ _DECODERS: dict[type, msgspec.json.Decoder[Any]] = {
     Cassette: msgspec.json.Decoder(Cassette),
     dict: msgspec.json.Decoder(dict[str, Event]),
 }
+_HARMLESS_ASKERS = ("by django.utils.text",)
+"""How long the name of a gzip file is that hides the length of a page.
+
+Upstream: `_get_random_filename` (https://github.com/django/django/blob/5.2/django/utils/text.py).
+"""
 _SECRET_SOURCES = ("secrets", "SystemRandom", "urandom", "getrandom")
 
 
@@ -108,7 +114,8 @@ class Redactor:
             )
         positions.cassette(copy)
         positions.blobs()
-        copy.draws = [_draw(draw, found, key) for draw in copy.draws]
+        drawn, copy.draws = copy.draws, [_draw(draw, found, key) for draw in copy.draws]
+        withheld = [(kept, draw.values) for draw, kept in zip(drawn, copy.draws, strict=True) if not kept.values]
         if key is None:
             copy.replacements = found.found()
         trace = copy.trace
@@ -119,6 +126,7 @@ class Redactor:
             positions.texts,
             self._names,
             harmless=self._quiet,
+            withheld=withheld,
             seal=None if key is None else lambda data: seal_text(data, key).encode(),
         )
 
@@ -130,7 +138,7 @@ class Redacted:
         cassette: a copy, unless nothing was to be done.
     """
 
-    __slots__ = ("_found", "_harmless", "_names", "_seal", "_texts", "cassette")
+    __slots__ = ("_found", "_harmless", "_names", "_seal", "_texts", "_withheld", "cassette")
 
     def __init__(
         self,
@@ -140,6 +148,7 @@ class Redacted:
         names: Names | None = None,
         *,
         harmless: Callable[[bytes], bool] | None = None,
+        withheld: Sequence[tuple[Draw, list[Any]]] = (),
         seal: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self.cassette = cassette
@@ -147,11 +156,22 @@ class Redacted:
         self._texts = texts
         self._names = names
         self._harmless = harmless
+        self._withheld = [(draw, drawn) for draw, drawn in withheld if drawn]
         self._seal = seal
 
     def write(self, dump: Callable[[Cassette], bytes]) -> bytes:
         """Returns the document with every secret replaced wherever it occurs."""
-        return self.everywhere(dump(self.cassette))
+        return self.document(self.cassette, dump)
+
+    def document(self, cassette: Cassette, dump: Callable[[Cassette], bytes]) -> bytes:
+        """Returns the document of this very cassette, in which may be set by now where its bodies are.
+
+        With it goes drawn entropy that was withheld, as far as the document shows what was made of it.
+        """
+        document = self.everywhere(dump(cassette))
+        for draw, drawn in self._withheld:
+            draw.values = shown(drawn, document)
+        return self.everywhere(dump(cassette)) if any(draw.values for draw, _ in self._withheld) else document
 
     def everywhere(self, document: bytes) -> bytes:
         """Returns a document of this very cassette with every secret replaced wherever it occurs."""
@@ -204,7 +224,8 @@ def _draw(draw: Draw, found: Replacements, key: bytes | None) -> Draw:
         return draw if isinstance(draw.values[0], dict) and "$sealed" in draw.values[0] else _drew(draw, [whole])
     if "uuid" in draw.source.lower():
         return _drew(draw, []) if any(found.holds(text) for value in draw.values for text in _uuids(value)) else draw
-    return _drew(draw, []) if any(source in draw.source for source in _SECRET_SOURCES) else draw
+    secret = any(source in draw.source for source in _SECRET_SOURCES) and not draw.source.endswith(_HARMLESS_ASKERS)
+    return _drew(draw, []) if secret else draw
 
 
 def _drew(draw: Draw, values: list[Any]) -> Draw:

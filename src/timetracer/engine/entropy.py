@@ -19,6 +19,7 @@ from timetracer.engine.guard import attempt
 from timetracer.engine.sessions import SESSION_KEY, SESSIONS, SILENT_KEY, silenced
 
 _OWN_SOURCE = ("opentelemetry.", "timetracer.", "tempfile", "asyncio.", "multiprocessing.", "ssl", "urllib3.util.retry")
+_MIDDLEMEN = frozenset({"random", "secrets", "django.utils.crypto"})
 _real_urandom = os.urandom
 
 
@@ -38,7 +39,9 @@ def _session(depth: int) -> tuple[Any, str]:
     session: Any = here.get(SESSION_KEY) or SESSIONS.drawing()
     if session is None:
         return None, ""
-    asker = sys._getframe(depth).f_globals.get("__name__", "")
+    frame: Any = sys._getframe(depth)
+    while (asker := frame.f_globals.get("__name__", "")) in _MIDDLEMEN and frame.f_back is not None:
+        frame = frame.f_back
     return (None, "") if asker.startswith(_OWN_SOURCE) else (session, asker)
 
 

@@ -328,7 +328,8 @@ class Playing:
             if self.undecided:
                 return drawn  # which cassette answers depends on a body that the app has yet to read
             recorded = self._draws.get(key) if self.card is not None else None
-            return drawn if recorded is None or at >= len(recorded) else values.decode(recorded[at])
+            kept = recorded[at] if recorded is not None and at < len(recorded) else None  # None too: it was withheld
+            return drawn if kept is None else values.decode(kept)
 
     def _mark(self, plugin: Plugin, request: Request, eid: int, step: str) -> model.Match:
         return model.Match(lib=plugin.name, method=request.method, url=request.target, eid=eid, step=step)

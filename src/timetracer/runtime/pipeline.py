@@ -119,7 +119,7 @@ class Pipeline:
             path = store.cassette_path(folder, hidden.cassette, compression=compression, shown=hidden.text)
 
         def dump(written: Cassette) -> bytes:
-            return hidden.everywhere(format.dump(written))
+            return hidden.document(written, format.dump)
 
         store.write_cassette(hidden.cassette, path, inline_limit=limit, dump=dump, transform=self.secrets.closed)
         MEASURES.cassettes += 1

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import pickle
+import random
 import string
 import urllib.parse
 from http.cookies import SimpleCookie
@@ -400,6 +401,31 @@ def test_drawn_entropy_that_made_a_secret_is_dropped() -> None:
         ],
     )
     assert [len(draw.values) for draw in made.draws] == [0, 0, 1, 1]
+
+
+def test_drawn_entropy_is_kept_as_far_as_the_cassette_shows_it() -> None:
+    """What a number in plain sight was drawn from tells nobody more; what a secret was drawn from is left out."""
+    plain, secret = b"Plain sight 1234", b"Not for you 5678"
+    drawn = [{"$base64": base64.b64encode(raw).decode()} for raw in (secret, plain, secret)]
+    made = redacted(
+        event(body=json_body({"token": secret.hex(), "order": plain.hex()})),
+        draws=[Draw("", "secrets(16) by app", drawn), Draw("", "secrets(1) by django.utils.text", [7])],
+    )
+    assert [draw.values for draw in made.draws] == [[None, drawn[1]], [7]]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_characters_that_were_chosen_for_a_secret_are_left_out(seed: int) -> None:
+    """`get_random_string` drew a code that is shown and a token that is not: of the latter next to nothing is kept."""
+    source = random.Random(seed)
+    drawn = [source.randrange(248) for _ in range(44)]
+    letters = string.ascii_letters + string.digits
+    code, token = ("".join(letters[byte >> 2] for byte in part) for part in (drawn[:12], drawn[12:]))
+    values = [{"$base64": base64.b64encode(bytes([byte])).decode()} for byte in drawn]
+    made = redacted(
+        event(body=json_body({"token": token, "code": code})), draws=[Draw("", "secrets(1) by app", values)]
+    )
+    assert made.draws[0].values == values[:12]
 
 
 ALPHABET = string.ascii_letters + string.digits + "&/+=%\"\\'<>é !@#$^*()-_~"

@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import random
 import secrets
+import sqlite3
+import string
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils.crypto import get_random_string
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 import timetracer
+from timetracer.cassette.store import read_cassette
 from timetracer.engine import entropy
 from timetracer.engine.sessions import SESSIONS, current
 
@@ -111,7 +116,7 @@ def test_a_draw_names_its_source_and_who_asked() -> None:
         secrets.token_bytes(3)
         random.random()
     sources = [source for source, _ in session.noted]
-    assert sources == ["os.urandom(16) by uuid", "secrets(3) by random", f"random.random() by {__name__}"]
+    assert sources == ["os.urandom(16) by uuid", f"secrets(3) by {__name__}", f"random.random() by {__name__}"]
 
 
 def test_seeding_still_works() -> None:
@@ -131,3 +136,39 @@ def test_without_the_key_what_is_sealed_is_drawn_anew(tmp_path: Path) -> None:
         assert len(secrets.token_hex(8)) == 16
     with timetracer.replay(path, encryption_key="5f" * 32):
         assert secrets.token_hex(8) == recorded
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: secrets.token_hex(8),
+        lambda: secrets.token_urlsafe(12),
+        lambda: get_random_string(12),
+        lambda: "".join(secrets.choice(string.digits) for _ in range(12)),
+        lambda: str(secrets.randbelow(10**12)),
+        lambda: str(uuid.UUID(bytes=os.urandom(16))),
+    ],
+    ids=["hex", "urlsafe", "django", "digits", "number", "uuid"],
+)
+def test_what_secrets_drew_comes_again_where_the_cassette_shows_it(make: Callable[[], str], tmp_path: Path) -> None:
+    """An order number is asked for again, under the default redaction; what a session key was made of is not kept."""
+
+    def order() -> tuple[str, str]:
+        number, key = f"no-{make()}", _session_key()
+        with closing(sqlite3.connect(":memory:")) as database:
+            database.execute("create table orders (number text, session_key text)")
+            database.execute("insert into orders (number, session_key) values (?, ?)", (number, key))
+        return number, key
+
+    path = tmp_path / "order.json"
+    with timetracer.record(path):
+        recorded, hidden = order()
+    with timetracer.replay(path):
+        again, other = order()
+    assert again == recorded
+    assert other != hidden
+    (kept,) = [d.values for d in read_cassette(path).draws if d.source == "secrets(20) by another"]
+    assert kept == []
+
+
+_session_key: Callable[[], str] = eval("lambda: secrets.token_hex(20)", {"secrets": secrets, "__name__": "another"})
