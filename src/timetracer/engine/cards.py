@@ -41,9 +41,9 @@ class Choice:
         """Returns the card whose inbound body is what was sent, or begins with what was read of it; else the first."""
         if len(self.cards) < 2 or self.sent is None:
             return self.cards[0] if self.cards else None
-        sent = self.sent()
-        bodies = [_body(card) for card in self.cards]
-        for fits in (sent.__eq__, lambda body: len(sent) < self.size() and body.startswith(sent)):
+        sent = _unbounded(self.sent())
+        bodies = [_unbounded(_body(card)) for card in self.cards]
+        for fits in (sent.__eq__, lambda body: not self.decided and body.startswith(sent)):
             found = [card for card, body in zip(self.cards, bodies, strict=True) if fits(body)]
             if found:
                 return found[0]
@@ -58,3 +58,15 @@ def _body(card: Card) -> bytes:
     inbound = card.cassette.inbound
     body = inbound.request.body if inbound is not None else None
     return b"".join(card.raw(body)) if body is not None else b""
+
+
+def _unbounded(body: bytes) -> bytes:
+    """Returns a multipart body without its boundary, which a browser makes up for each; any other body as it is.
+
+    Upstream: https://www.rfc-editor.org/rfc/rfc2046#section-5.1.1 (of 70 characters at most).
+    """
+    boundary = body[:80].partition(b"\r\n")[0]
+    if not boundary.startswith(b"--") or not 2 < len(boundary) <= 72:
+        return body
+    begun = next((size for size in range(len(boundary) - 1, 2, -1) if body.endswith(boundary[:size])), 0)
+    return body[: len(body) - begun].replace(boundary, b"--")

@@ -126,6 +126,25 @@ def test_asking_for_the_time_or_an_id_does_not_choose_before_the_body_is_read() 
     assert session.card.name == "1"
 
 
+def _upload(boundary: bytes, content: bytes) -> bytes:
+    part = b'--%b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n%b\r\n--%b--\r\n'
+    return part % (boundary, content, boundary)
+
+
+@pytest.mark.parametrize("read", [1.0, 0.9, 0.85, 0.8])
+def test_an_upload_is_told_by_what_is_uploaded(read: float) -> None:
+    """A browser makes up another boundary each time: two files at one address keep their own cassettes."""
+    recorded = [_upload(b"----WebKitFormBoundary%d" % n, content) for n, content in enumerate((b"one", b"two"))]
+    found = library(*(request("/up", method="POST", body=body) for body in recorded))
+    for number, content in enumerate((b"one", b"two")):
+        again = _upload(b"----WebKitFormBoundary7f", content)
+        headers = [("Content-Length", str(len(again)))]
+        inbound = Inbound(type="http.server", method="POST", target="/up", headers=headers)
+        session = Playing(Rules(mocks=lambda plugin: True, spans={}), found.choose(inbound, 0, 0))
+        session.visit(inbound).request_body().feed(again[: int(len(again) * read)])
+        assert session.card is found.cards[number]
+
+
 def test_what_another_cassette_knows_of_connections_answers() -> None:
     """A connection that one request opened was used by others: in a replay any of them may open it."""
     opened, used = request("/first"), request("/second")
