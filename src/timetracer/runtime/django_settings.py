@@ -18,17 +18,45 @@ _MODULE = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?::[\w.()]*)?")
 
 
 def find() -> None:
-    """Sets DJANGO_SETTINGS_MODULE as the running script would, unless it is set."""
+    """Sets DJANGO_SETTINGS_MODULE as the running command would: its option, else what is set, else what it names."""
+    told = _options(sys.orig_argv[1:])
+    if "--settings" in told:
+        os.environ[NAME] = told["--settings"]
+        _make_importable(told.get("--pythonpath", "."), told["folder"])
+        return
     if NAME in os.environ:
         return
     for script in _scripts(sys.orig_argv[1:]):
         named = _named_in(script)
         if named is not None:
             os.environ.setdefault(NAME, named)
-            folder = str(script.parent if script.name == "manage.py" else Path.cwd())
-            if folder not in sys.path:
-                sys.path.insert(0, folder)
+            _make_importable(str(script.parent if script.name == "manage.py" else Path.cwd()))
             return
+
+
+def _make_importable(*folders: str) -> None:
+    for folder in map(os.path.abspath, folders):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+
+
+def _options(arguments: list[str]) -> dict[str, str]:
+    """Returns the options of a command of Django that say where its settings are, and the folder of its `manage.py`.
+
+    Upstream: `ManagementUtility.execute` and `handle_default_options`
+    (https://github.com/django/django/blob/5.2/django/core/management/__init__.py).
+    """
+    for place, argument in enumerate(arguments):
+        if Path(argument).name in ("manage.py", "django-admin") or arguments[: place + 1][-2:] == ["-m", "django"]:
+            rest = arguments[place + 1 :]
+            rest = rest[: rest.index("--")] if "--" in rest else rest
+            found = {"folder": str(Path(argument).parent) if Path(argument).name == "manage.py" else "."}
+            for option, following in zip(rest, [*rest[1:], None], strict=True):
+                name, equals, value = option.partition("=")
+                if name in ("--settings", "--pythonpath") and (equals or following):
+                    found[name] = value if equals else str(following)
+            return found
+    return {}
 
 
 def _scripts(arguments: list[str]) -> Iterator[Path]:
