@@ -107,6 +107,25 @@ def part():
     return "done"
 """
 
+TEARDOWN = """
+import os
+
+import requests
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.teardown_request
+def say(error):
+    requests.get(f"{os.environ['UPSTREAM']}/echo?over=1")
+
+
+@app.get("/part")
+def part():
+    return "done"
+"""
+
 SERVERS = {
     "fastapi": (FASTAPI, ["uvicorn", "service:app", "--host", "127.0.0.1", "--port", "{port}"]),
     "flask": (FLASK, ["gunicorn", "service:app", "--bind", "127.0.0.1:{port}", "--workers", "1", "--threads", "4"]),
@@ -161,3 +180,24 @@ def test_more_of_a_body_than_was_recorded_is_a_difference(tmp_path: Path, upstre
     code, (cassette,) = found["1"]
     assert code == 1
     assert "now asks for more" in json.dumps(cassette["calls"]), cassette
+
+
+def test_a_call_that_was_changed_in_a_teardown_is_named(tmp_path: Path, upstream: Upstream) -> None:
+    """Its miss leaves the application, and the instrumentor's span open: neither runner nor server waits for that."""
+    service = tmp_path / "service.py"
+    service.write_text(TEARDOWN)
+    env = environment(UPSTREAM=upstream.url, TIMETRACER_EXCLUDE_PATHS="/health/", PYTHONPATH=str(tmp_path))
+    command = [*LAUNCHER, str(BIN / SERVERS["flask"][1][0]), *SERVERS["flask"][1][1:]]
+    with serving(command, folder=tmp_path, env=env | {"TIMETRACER_MODE": "record"}, log=tmp_path / "record.log") as app:
+        assert ask_all(app.port, [Asked("GET", "/part")], 1)[0].body == b"done"
+    service.write_text(TEARDOWN.replace("over=1", "over=2"))
+    replay = [TIMETRACER, "replay", "cassettes", "--json"]
+    found = [finished([*replay, "--app", "service:app"], folder=tmp_path, env=env)]
+    with serving(command, folder=tmp_path, env=env | {"TIMETRACER_MODE": "replay"}, log=tmp_path / "replay.log") as app:
+        found.append(finished([*replay, "--url", f"http://127.0.0.1:{app.port}"], folder=tmp_path, env=env))
+    for done in found:
+        assert done.returncode == 1, done.stdout + done.stderr
+        (cassette,) = json.loads(done.stdout)["cassettes"]
+        (call,) = cassette["calls"]
+        assert call["kind"] == "changed", cassette
+        assert "over=2" in call["differences"][0]

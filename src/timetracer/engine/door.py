@@ -75,11 +75,14 @@ def _served(describe: Callable[..., Inbound], came: tuple[Any, ...]) -> Iterator
     with guard("describing an inbound call"):
         visit = session.visit(inbound)
     session.hold()
+    begun = len(session.roots)
     try:
         with current(session):
             yield visit
     except BaseException as error:
         visit.note(visit.error, error)
+        with guard("spans that an exception left open"):
+            session.give_up(session.roots[begun:])
         raise
     finally:
         with guard("closing a session"):

@@ -86,7 +86,7 @@ class Playing:
         self._draws: dict[tuple[str, str], list[Any]] = {}
         self._drawn: dict[tuple[str, str], int] = {}
         self._span_ids: list[int] = []
-        self._roots: list[int] = []  # local roots: nearly always one
+        self.roots: list[int] = []  # local roots: nearly always one
         self._timeline: Timeline | None = None
 
     # -- what the engine asks of a session
@@ -126,13 +126,23 @@ class Playing:
         """Notes a span that began in this session; a local root holds it open."""
         self._span_ids.append(span_id)
         if root:
-            self._roots.append(span_id)
+            self.roots.append(span_id)
             self.hold()
 
     def span_ended(self, span: Any, span_id: int) -> None:
         """Takes a finished span."""
         self.finished_spans.append(span)
-        if span_id in self._roots:
+        if span_id in self.roots:
+            self.release()
+
+    def give_up(self, roots: list[int]) -> None:
+        """Waits no longer for local roots, if they are open still.
+
+        Flask's instrumentor ends its span in a teardown, which is not run where another one before it raises.
+        """
+        ended = {span.get_span_context().span_id for span in self.finished_spans}
+        for span_id in set(roots) - ended:
+            self.roots.remove(span_id)
             self.release()
 
     def attributes(self) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class Recording:
         self._lock = threading.RLock()  # a signal handler may close what this very thread is about to
         self.sides: dict[str, Recorder | None] = {}
         self._span_ids: list[int] = []
-        self._roots: list[int] = []  # local roots: nearly always one
+        self.roots: list[int] = []  # local roots: nearly always one
 
     # -- what the engine asks of a session
 
@@ -244,7 +244,7 @@ class Recording:
                 self.root_id = span_id
                 self.trace_id = span.get_span_context().trace_id
                 self.parent_id = span.parent.span_id if getattr(span, "parent", None) is not None else 0
-            self._roots.append(span_id)
+            self.roots.append(span_id)
             self.hold()
 
     def span_ended(self, span: Any, span_id: int) -> None:
@@ -256,7 +256,17 @@ class Recording:
                 self._turn_over(self)
         if span_id == self.root_id and span.status.status_code.name == "ERROR":
             self.failed = True
-        if span_id in self._roots:
+        if span_id in self.roots:
+            self.release()
+
+    def give_up(self, roots: list[int]) -> None:
+        """Waits no longer for local roots, if they are open still.
+
+        Flask's instrumentor ends its span in a teardown, which is not run where another one before it raises.
+        """
+        ended = {span.get_span_context().span_id for span in self.finished_spans}
+        for span_id in set(roots) - ended:
+            self.roots.remove(span_id)
             self.release()
 
     def attributes(self) -> dict[str, Any]:
