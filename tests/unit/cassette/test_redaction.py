@@ -21,7 +21,7 @@ from timetracer.cassette import format as cassette_format
 from timetracer.cassette.encryption import sealed, unseal
 from timetracer.cassette.model import Body, Cassette, Draw, Event, Inbound, Result, Sent, Signature, Span, Trace
 from timetracer.cassette.redaction import Redactor
-from timetracer.cassette.replacements import like
+from timetracer.cassette.replacements import Replacements, like
 from timetracer.cassette.secrets_rules import PLAIN, Names, is_card
 from timetracer.errors import CassetteLocked, ConfigError
 
@@ -578,6 +578,32 @@ def test_events_shared_between_cassettes_are_never_changed() -> None:
     document = Redactor().dump(one, dump, owned=True)
     assert b"S3cr3tValue99" not in document
     assert shared.result.value == {"password": "S3cr3tValue99"}
+
+
+@pytest.mark.parametrize("size", [100, 10_000])
+@pytest.mark.parametrize("others", [0, 100])
+def test_bytes_lose_every_secret_found_so_far(others: int, size: int) -> None:
+    """Few secrets or many, in short bytes and long; also one found later, not one that names a part of the cassette."""
+    found = Replacements()
+    for number in range(others):
+        found.put(f"0ther-s3cret-{number:04}")
+    texts = ["a b/c-S3cr3tValue99", "f1rst-S3cr3tValue", "second~S3cr3tValue"]
+    data = (
+        " ".join([*texts, urllib.parse.quote(texts[0], safe=""), base64.b64encode(texts[2].encode()).decode()])
+    ).encode()
+    data = data.ljust(size, b".")
+    assert found.within(data) == data
+    stands = [found.put(texts[0]), found.put(texts[1])]
+    assert found.within(data) == data.replace(texts[0].encode(), stands[0].encode()).replace(
+        texts[1].encode(), stands[1].encode()
+    ).replace(urllib.parse.quote(texts[0], safe="").encode(), urllib.parse.quote(stands[0], safe="").encode())
+    found.leave([texts[0]])
+    stood = found.put(texts[2])
+    made = found.within(data)
+    assert texts[0].encode() in made
+    assert texts[1].encode() not in made
+    assert texts[2].encode() not in made
+    assert base64.b64encode(stood.encode()) in made
 
 
 BINARY = [
