@@ -158,8 +158,8 @@ def _json(path: str, then: Any, now: Any, likeness: Likeness) -> Iterator[Differ
             elif not likeness.ignores_path(inner):
                 sides = (_shown(then[n]), None) if n < len(then) else (None, _shown(now[n]))
                 yield Difference(f"body {inner}", *sides)
-    elif isinstance(then, str) and isinstance(now, str):
-        if not likeness.alike(then, now):
+    elif (isinstance(then, str) and isinstance(now, str)) or (isinstance(then, float) and isinstance(now, float)):
+        if not likeness.alike(str(then), str(now)):
             yield Difference(f"body {path}", _shown(then), _shown(now))
     elif type(then) is not type(now) or then != now:  # True is no 1
         yield Difference(f"body {path}", _shown(then), _shown(now))

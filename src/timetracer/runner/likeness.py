@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 
 _INDEX = re.compile(r"\[\d+\]")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?")
+_EPOCH = re.compile(r"[12]\d{9}\.\d{1,9}")  # what `time.time()` gives; a whole number may be an id
 _HTTP_DATE = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d[ -]\w{3}[ -]\d{4} \d\d:\d\d:\d\d GMT")
 
 
@@ -74,6 +75,8 @@ def _time(text: str) -> datetime | None:
             found = datetime.fromisoformat(text)
         elif _HTTP_DATE.fullmatch(text):
             found = parsedate_to_datetime(text.replace("-", " "))
+        elif _EPOCH.fullmatch(text):
+            found = datetime.fromtimestamp(float(text), UTC)
         else:
             return None
     except ValueError:

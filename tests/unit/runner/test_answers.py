@@ -134,6 +134,10 @@ def test_times_may_be_off_by_a_second() -> None:
     then, near, far = "2026-01-31T12:00:00.5+00:00", "2026-01-31T12:00:01Z", "2026-01-31T12:00:09Z"
     assert told(as_json(then).join([b"[", b"]"]), as_json(near).join([b"[", b"]"])) == []
     assert told(as_json([then]), as_json([far])) != []
+    assert told(b"[1795210758.25]", b"[1795210758.251]") == []
+    assert told(b"[1795210758.25]", b"[1795210768.25]") != []
+    assert told(b"[1795210758]", b"[1795210759]") != []  # an id may be that long
+    assert told(b"[12.5]", b"[12.25]") != []
 
 
 def test_an_error_that_reached_the_server_counts_as_500() -> None:
