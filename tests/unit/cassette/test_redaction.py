@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from timetracer.cassette import format as cassette_format
 from timetracer.cassette.encryption import sealed, unseal
+from timetracer.cassette.likenesses import like
 from timetracer.cassette.model import Body, Cassette, Draw, Event, Inbound, Result, Sent, Signature, Span, Trace
 from timetracer.cassette.redaction import Redactor
-from timetracer.cassette.replacements import Replacements, like
+from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secrets_rules import PLAIN, Names, is_card
 from timetracer.errors import CassetteLocked, ConfigError
 
