@@ -84,7 +84,7 @@ def test_extras() -> None:
     """One for each library that has a plugin or an integration, and what cassettes can have."""
     libraries = {name.replace("_", "-") for name in PLUGINS}
     frameworks = {"django", "fastapi", "flask", "litestar", "starlette"}
-    more = {"all", "encryption", "opentelemetry", "test", "threading", "zstd"}
+    more = {"all", "encryption", "fast", "opentelemetry", "test", "threading", "zstd"}
     assert set(PROJECT["optional-dependencies"]) == libraries | frameworks | more
 
 

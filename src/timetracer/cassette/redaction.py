@@ -22,7 +22,7 @@ from timetracer.cassette import blobs
 from timetracer.cassette.bodies import pack_own, packed
 from timetracer.cassette.encoded_parts import opened
 from timetracer.cassette.encryption import seal_text, seal_value
-from timetracer.cassette.model import Cassette, Draw, Event
+from timetracer.cassette.model import NO_JSON, Cassette, Draw, Event
 from timetracer.cassette.quiet import Quiet
 from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secret_positions import Positions
@@ -88,7 +88,7 @@ class Redactor:
         numbers = count(1)
         found = Replacements((), lambda text: f"<secret {next(numbers)}>")
         copy = _copied(packed(Cassette(events=list(events))))
-        positions = Positions(self._names, self._quiet, found, lambda value: "<secret>")
+        positions = Positions(self._names, self._quiet.named, found, lambda value: "<secret>")
         positions.cassette(copy)
         positions.blobs()
         return _copied(copy, lambda document: found.everywhere(document, positions.texts)).events
@@ -106,11 +106,11 @@ class Redactor:
         key = self._key if self._mode == "seal" else None
         if key is None:
             found = Replacements(copy.replacements)
-            positions = Positions(self._names, self._quiet, found)
+            positions = Positions(self._names, self._quiet.named, found)
         else:
             found = Replacements(copy.replacements, lambda text: seal_text(_ENCODER.encode(text)[1:-1], key))
             positions = Positions(
-                self._names, self._quiet, found, lambda value: seal_value(_ENCODER.encode(value), key)
+                self._names, self._quiet.named, found, lambda value: seal_value(_ENCODER.encode(value), key)
             )
         positions.cassette(copy)
         positions.blobs()
@@ -211,7 +211,7 @@ def _copied(value: Copied, change: Callable[[bytes], bytes] = bytes) -> Copied:
     try:
         made: Copied = _DECODERS[type(value)].decode(change(_ENCODER.encode(value)))
     except (UnicodeEncodeError, msgspec.DecodeError):  # lone surrogates, beyond what values.py escapes
-        return deepcopy(value)
+        return deepcopy(value, {id(NO_JSON): NO_JSON})  # is told by what it is, not by what it holds
     return made
 
 

@@ -16,6 +16,7 @@ from timetracer.cassette.copied_rows import CopiedRows
 from timetracer.cassette.credential_headers import cookies, credentials, opaque_parts
 from timetracer.cassette.encoded_parts import columns_of, content, decode_base64, opened, plain
 from timetracer.cassette.model import Body, Cassette, Event, Pairs, Result, Sent
+from timetracer.cassette.quiet import Named, outside
 from timetracer.cassette.redis_commands import Commands
 from timetracer.cassette.redis_keys import Keys
 from timetracer.cassette.replacements import Replacements
@@ -50,7 +51,7 @@ class Positions:
 
     Args:
         names: what each name says of its value.
-        harmless: tells of a body that nothing in it is secret by its name or shape.
+        look: tells by the bytes of a body which of its strings are secret; None where it has to be walked.
         found: takes the secrets, gives what stands for them.
         seal: gives what stands for a secret that is no string; None: a number of the same length.
     """
@@ -58,11 +59,11 @@ class Positions:
     def __init__(
         self,
         names: Names,
-        harmless: Callable[[bytes], bool],
+        look: Callable[[bytes], list[Named] | None],
         found: Replacements,
         seal: Callable[[Any], Any] | None = None,
     ) -> None:
-        self._names, self._harmless, self._found, self._seal = names, harmless, found, seal
+        self._names, self._look, self._found, self._seal = names, look, found, seal
         self._texts = RunningTexts()
         self._strings: set[str] = set()  # long enough to be a secret by shape
         self._quiet: set[str] = set()  # those of JSON data that name no secret: most come again and again
@@ -161,7 +162,7 @@ class Positions:
         if body.layout is not None:
             self._json_body(body)
         if body.text is not None:
-            quiet = self._harmless(body.text.encode("utf-8", "surrogatepass"))
+            quiet = self._look(body.text.encode("utf-8", "surrogatepass")) == []
             (self._unread if quiet else self._strings).add(body.text)
             if not quiet:
                 body.text = tables.without_secrets(body.text, self._kind, self._found)
@@ -171,11 +172,16 @@ class Positions:
         self._field(body, "error")
 
     def _json_body(self, body: Body) -> None:
-        if self._harmless(printed := bytes(body.printed)):
-            self._unread.add(printed.decode())
+        named = self._look(printed := bytes(body.printed))
+        if named is None:
+            self._edited.append(edited := bodies.Edited(body))
+            self._node(edited.value)
             return
-        self._edited.append(edited := bodies.Edited(body))
-        self._node(edited.value)
+        left = outside(printed, named)
+        self._unread.add(b"".join(left).decode())
+        if named:  # changed where they stand: a third of what it takes to decode, walk and print all of it
+            made = [msgspec.json.encode(self._secret(printed[at:end].decode(), kind))[1:-1] for at, end, kind in named]
+            body.printed = msgspec.Raw(b"".join(part for pair in zip(left, [*made, b""], strict=True) for part in pair))
 
     def _field(self, owner: Any, name: str) -> None:
         value = getattr(owner, name)

@@ -186,9 +186,11 @@ def shaped(text: str) -> Iterator[str]:
 
 
 def may_hold_a_card(document: bytes) -> bool:
-    """Whether there are as many digits in a row as a card number has, however they are grouped."""
+    """Whether JSON may hold a card number; where an escape may stand before one, as many digits in a row are enough."""
     digits = document.translate(_DIGITS)
-    return any(pattern in digits for pattern in _CARD_HINTS)
+    return any(
+        pattern in digits and (b"\\" in document or any(_cards(document, digits, pattern))) for pattern in _CARD_HINTS
+    )
 
 
 def _cards(document: bytes, digits: bytes, pattern: bytes) -> Iterator[str]:

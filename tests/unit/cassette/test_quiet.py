@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from timetracer.cassette import secrets_rules
+from timetracer.cassette import quiet, secret_words, secrets_rules
 from timetracer.cassette.bodies import each, packed, unpack
 from timetracer.cassette.model import Body, Cassette, Event, Result, Sent, Signature, Trace
 from timetracer.cassette.quiet import Quiet
 from timetracer.cassette.replacements import Replacements
 from timetracer.cassette.secret_positions import Positions
+from timetracer.cassette.secret_words import SecretWords
 from timetracer.cassette.secrets_rules import PLAIN, SECRET, Names
 from timetracer.cassette.text_secrets import named
 
@@ -56,11 +57,49 @@ def test_what_may_hold_a_secret_is_never_harmless(document: bytes) -> None:
         b"[]",
         b'[{"id": 1, "name": "article 1", "price": 1.25, "tags": ["new", "blue"], "stock": true}]',
         b'{"text": "a \\"quoted\\" text: with = and </b>, of 2026-01-02T03:04:05Z", "at": 1700000000}',
+        b'{"at": 1700000000000, "hash": "12345678901234567890abcdef"}',
     ],
 )
 def test_what_holds_none_is_harmless(document: bytes) -> None:
     """Common data is told from secrets without a walk over it."""
     assert Quiet(Names())(document)
+
+
+@pytest.mark.parametrize("spelled", ["пароль", "ПАРОЛЬ", "Пароль"])
+def test_a_name_that_users_gave_is_heard_in_letters_of_any_alphabet(spelled: str) -> None:
+    """Bytes beyond ASCII do not show what is a capital letter."""
+    assert not Quiet(Names(["пароль"]))(f'{{"{spelled}": "hunter2 and more"}}'.encode())
+    assert Quiet(Names(["пароль"]))(b'{"name": "article 1"}')
+
+
+@given(
+    parts=st.lists(
+        st.sampled_from([word.decode() for word in quiet._MARKS])
+        | st.sampled_from(
+            [before + rare + after for before, rare, after, _ in secret_words._WORD.findall(secret_words._WORDS)]
+        )
+        | st.sampled_from(
+            ["shoe", "kennwort", "/", '"', "a", "e", "Zk3nP0wq7L", "_", "m", "invi", "hook", "toke", "ma"]
+        ),
+        max_size=8,
+    )
+)
+def test_words_that_overlap_are_found_with_the_extra_and_without(parts: list[str]) -> None:
+    """However words run into each other, a text that holds one is a text that holds one."""
+    text = "".join(parts)
+    with_it, without = Quiet(Names(_FIELDS)), without_the_extra(Names(_FIELDS))
+    for words in (text, text.lower()):
+        data = f'["x","{words}",1]'.encode()
+        folded = data.translate(quiet._FOLDED)
+        assert bool(with_it._words.places(folded)) == bool(without._words.places(folded))
+        assert with_it._is_in_doubt(data, folded) == without._is_in_doubt(data, folded)
+
+
+def test_without_the_extra_nothing_is_missing() -> None:
+    """The extra is installed where the tests run, and what goes without it is `re` alone."""
+    assert secret_words.finder([b"x"]) is not None
+    assert without_the_extra(Names())._marked is None
+    assert SecretWords().places(b'"token":"hook-secret"') != []
 
 
 _WORDS = st.sampled_from(
@@ -82,14 +121,23 @@ def test_what_is_quiet_the_walk_leaves_alone(value: Any, ascii_only: bool, compa
     left_alone(data)
 
 
+def without_the_extra(names: Names) -> Quiet:
+    """Returns what looks at bodies with `re` alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(secret_words, "BytesAhoCorasick", None)
+        return Quiet(names)
+
+
 def left_alone(data: bytes, fields: Sequence[str] = ()) -> None:
-    """Checks that the walk finds nothing in a body that is called quiet."""
-    if not Quiet(Names(fields))(data):
+    """Checks that the walk finds nothing in a body that is called quiet, with the extra `fast` and without."""
+    named = Quiet(Names(fields)).named(data)
+    assert without_the_extra(Names(fields)).named(data) == named
+    if named != []:
         return
     event = Event(1, "http.client", Signature("httpx", "GET", "http://x/"), Sent(), Result(body=Body(raw=[data])))
     cassette = packed(Cassette(trace=Trace(trace_id="0" * 32, root_id="0" * 16), events=[event]))
     before, found = deepcopy(cassette), Replacements()
-    positions = Positions(Names(fields), lambda body: False, found)
+    positions = Positions(Names(fields), lambda body: None, found)
     positions.cassette(cassette)
     positions.blobs()
     assert not found.made
@@ -158,7 +206,7 @@ _FORMS = [
 
 
 @st.composite
-def _spelled(draw: st.DrawFn) -> str:
+def spelled(draw: st.DrawFn) -> str:
     """A name that may be a secret's."""
     return draw(st.sampled_from(_JOINED))(draw(st.sampled_from(_CALLED)))
 
@@ -167,16 +215,16 @@ def _spelled(draw: st.DrawFn) -> str:
 def _near(draw: st.DrawFn) -> str:
     """A text that may hold a secret, or two."""
     pieces = draw(st.lists(st.sampled_from(_FORMS), min_size=1, max_size=2))
-    return "".join(piece.format(draw(_spelled()), draw(_SECRET)) for piece in pieces)
+    return "".join(piece.format(draw(spelled()), draw(_SECRET)) for piece in pieces)
 
 
 _NESTED = st.recursive(
     _near() | st.integers(),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
-        st.dictionaries(_spelled() | _near(), inner, max_size=3),
-        st.builds(lambda name, value: [name, value], _spelled(), inner),
-        st.builds(lambda name, value: {"value": value, "name": name}, _spelled(), inner),
+        st.dictionaries(spelled() | _near(), inner, max_size=3),
+        st.builds(lambda name, value: [name, value], spelled(), inner),
+        st.builds(lambda name, value: {"value": value, "name": name}, spelled(), inner),
     ),
     max_leaves=6,
 )
@@ -234,7 +282,7 @@ def test_every_secret_name_is_found_in_text_and_in_sql(words: Sequence[str]) -> 
         if name.isidentifier():
             sql = f"SELECT 1 FROM t WHERE x = 1 AND {name} = 'Zk3nP0wq7Lm2Xv9B'"
             event = Event(1, "db.query", Signature("x", "SELECT", "db", fields={"sql": sql}), Sent(), Result())
-            Positions(Names(), Quiet(Names()), found := Replacements()).cassette(
+            Positions(Names(), Quiet(Names()).named, found := Replacements()).cassette(
                 Cassette(trace=Trace(trace_id="0" * 32, root_id="0" * 16), events=[event])
             )
             assert list(found.made) == ["Zk3nP0wq7Lm2Xv9B"], name
