@@ -54,7 +54,7 @@ def hidden(recorded: Cassette, *, walk: bool, seal: bool) -> tuple[bytes, Casset
         patch.setattr(replacements, "like", steady)
         positions.cassette(made)
         positions.blobs()
-    return found.everywhere(cassette_format.dump(made), positions.texts()), made, found
+    return found.everywhere(cassette_format.dump(made), positions.texts), made, found
 
 
 def compared(recorded: Cassette) -> None:
