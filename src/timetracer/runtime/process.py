@@ -238,9 +238,16 @@ def prepare(config: TraceConfig) -> None:
     libraries.install_present(config)
     entropy.install()
     lanes.install(asyncio.BaseEventLoop, SESSIONS.rankable)
+    when_imported("uvloop", "lanes", _rank_on_uvloop)
     threads.install()
     telemetry.attach(config)
     telemetry.install_metrics()
+
+
+def _rank_on_uvloop() -> None:
+    import uvloop  # it is imported now; uvicorn takes it by itself where it is installed
+
+    lanes.install(uvloop.Loop, SESSIONS.rankable)
 
 
 def settle() -> None:

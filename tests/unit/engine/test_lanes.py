@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from timetracer.cassette.store import read_cassette
 from timetracer.engine import lanes
 
 
@@ -56,6 +60,25 @@ def test_tasks_have_the_same_lane_in_every_run(ranking: Ranking) -> None:
     assert len(prefixes) == 1
     (prefix,) = prefixes
     assert runs == [{key: prefix + lane for key, lane in expected.items()}] * 50
+
+
+def test_tasks_on_uvloop_have_lanes_too(tmp_path: Path) -> None:
+    """uvicorn runs on uvloop where that is installed, imported long after timetracer has started."""
+    (tmp_path / "lanes_app.py").write_text(
+        "import asyncio, sqlite3, timetracer\n"
+        "async def ask(n):\n"
+        "    await asyncio.sleep((3 - n) / 100)\n"
+        "    return sqlite3.connect(':memory:').execute('select random()').fetchone()\n"
+        "async def main():\n"
+        "    return await asyncio.gather(*map(ask, range(3)))\n"
+        "with timetracer.record('recorded.json'):\n"
+        "    import uvloop\n"
+        "    asyncio.Runner(loop_factory=uvloop.new_event_loop).run(main())\n"
+    )
+    subprocess.run([sys.executable, "lanes_app.py"], cwd=tmp_path, check=True, timeout=60)
+    asked = [e for e in read_cassette(tmp_path / "recorded.json").events if e.signature.method == "SELECT"]
+    assert [e.lane.rpartition(".")[2] for e in asked] == ["3", "2", "1"]
+    assert len({e.lane.rpartition(".")[0] for e in asked}) == 1
 
 
 def test_plain_code_has_no_lane(ranking: Ranking) -> None:

@@ -9,6 +9,7 @@ import time
 import uuid
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from tests.unit.engine.decks import Asking, cassette, event
@@ -76,6 +77,27 @@ def test_times_in_pickles_are_masked_and_nothing_else_of_them(protocol: int) -> 
         plain = [base64.b64encode(pickle.dumps([at, "x"], protocol)).decode() for at in (1.79e9, 1.79e9 + 7)]
         asking = Asking(cassette(event(0, "/set", value=plain[0])))
         assert asking.ask("/set", value=plain[1]) == (0, "masked")
+
+
+@pytest.mark.parametrize("before", ["\t", "\n", "\r\n", "\0", '{"a": "\\n'])
+def test_ids_and_times_are_masked_after_a_control_character(before: str) -> None:
+    """In JSON a tab is a backslash and a letter: the row of a COPY, or a line of a text, begins none the less there."""
+    asking = Asking(cassette(event(0, "/copy", data=f"1{before}{A}{before}2026-11-20 21:58:31.858681+00:00")))
+    assert asking.ask("/copy", data=f"2{before}{B}{before}2026-11-20 21:58:31.858764+00:00") is None
+    assert asking.ask("/copy", data=f"1{before}{B}{before}2026-11-20 21:58:31.858764+00:00") == (0, "masked")
+
+
+def test_times_in_messagepack_are_masked_and_nothing_else_of_it() -> None:
+    """A session as Flask-Session keeps it in redis may hold a date and a time as a number."""
+
+    def packed(user: str, at: float) -> dict[str, str]:
+        made = datetime.fromtimestamp(at, UTC)
+        data = msgspec.msgpack.encode({"user": user, "at": at, "made": made, "whole": made.replace(microsecond=0)})
+        return {"$base64": base64.b64encode(data).decode()}
+
+    asking = Asking(cassette(event(0, "/set", value=packed("anna", 1_790_000_000.25))))
+    assert asking.ask("/set", value=packed("bert", 1_790_000_003.5)) is None
+    assert asking.ask("/set", value=packed("anna", 1_790_000_003.5)) == (0, "masked")
 
 
 def test_the_time_of_http_is_masked() -> None:
