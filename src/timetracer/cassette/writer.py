@@ -73,6 +73,11 @@ class Writer(Generic[T]):
         """Bytes counted and not yet freed."""
         return self._bytes
 
+    @property
+    def left(self) -> int:
+        """Items taken and not yet handled."""
+        return self._put - self._done
+
     def add_bytes(self, size: int) -> bool:
         """Counts bytes that are kept from now on; False if there is no room, and then they must not be kept."""
         with self._changed.lock:

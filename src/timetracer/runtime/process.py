@@ -110,7 +110,9 @@ def stop() -> None:
             if state.process is not None:
                 state.process.close_now()
         with guard("writing the last cassettes"):
-            state.pipeline.writer.close(FLUSH_SECONDS)
+            writer = state.pipeline.writer
+            if not writer.close(FLUSH_SECONDS):
+                logger.warning("%d cassettes were still to be written after %g s", writer.left, FLUSH_SECONDS)
 
 
 def flush(timeout: float = FLUSH_SECONDS) -> bool:

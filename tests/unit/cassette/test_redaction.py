@@ -102,6 +102,18 @@ def test_fields_add_names_and_keep_takes_them_away() -> None:
     assert names["session_key"] != PLAIN
 
 
+@pytest.mark.parametrize("before", ["\u0130" * 8, "\u0130stanbul\u0130" * 200, "\u212a\ufb01\u03a3\u00df\u0149" * 40])
+def test_letters_that_are_longer_in_lower_case_shift_no_place(before: str) -> None:
+    """A Turkish capital I with a dot is two letters in lower case: eight of them held the writer up for ever."""
+    text = f"{before} password=hunter2secret and more text that follows"
+    body = Body(text="\xff\x00" + text)
+    made = redacted(event(body=body, value={"$base64": base64.b64encode(b"\xff\0" + text.encode()).decode()}))
+    shown = dump(made).decode()
+    assert "hunter2secret" not in shown
+    assert before in shown
+    assert b"hunter2secret" not in base64.b64decode(made.events[0].result.value["$base64"])
+
+
 def test_a_secret_is_replaced_wherever_it_occurs() -> None:
     """One replacement stands in headers, query, JSON, form, SQL, redis, spans, tracebacks and encoded spellings."""
     secret = "Tr0ub4dor&3/x+Zq"
