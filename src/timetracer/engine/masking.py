@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from timetracer.cassette.model import Cassette
-from timetracer.engine.bindings import SIGNED, TOKEN
+from timetracer.engine.bindings import CONTROL, SIGNED, TOKEN, TOKEN_IN_JSON
 from timetracer.engine.packed import laid_open
 
 _VOLATILE = re.compile(r'\{"\$volatile":\["((?:[^"\\]|\\.)*)",((?:[^"\\\]]|"(?:[^"\\]|\\.)*"|\\.)*)\]\}')
-_EPOCH = re.compile(r"(?<![\w.\-])([12]\d{9}(?:\.\d{1,9})?|[12]\d{12}|[12]\d{15}|[12]\d{18})(?![\w.\-])")
+_EPOCH = re.compile(
+    rf"(?=[12])(?:(?<![\w.\-])|{CONTROL})" r"([12]\d{9}(?:\.\d{1,9})?|[12]\d{12}|[12]\d{15}|[12]\d{18})(?![\w.\-])"
+)
 """A time as a number: seconds since 1970 and their fraction, or whole milli-, micro- or nanoseconds."""
-_ESCAPE = re.compile(r"\\[bfnrt]|\\u00[01][0-9a-f]")
-"""A control character as JSON writes it: its letter is no part of the word that follows."""
 _DAY = 86_400
 
 Era = tuple[float, float]
@@ -63,9 +63,7 @@ def masked(text: str, era: Era | None = None, *, signed: bool = False) -> Masked
         tokens.append(found[0])
         return "\0id\0"
 
-    if "\\" in text:
-        text = _ESCAPE.sub("\\g<0>\0", text)
-    text = TOKEN.sub(take, laid_open(text))
+    text = (TOKEN_IN_JSON if "\\" in text else TOKEN).sub(take, laid_open(text))
     return Masked(text if era is None else _EPOCH.sub(lambda m: _unless_now(m[0], era), text), tuple(tokens))
 
 
