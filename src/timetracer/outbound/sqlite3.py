@@ -16,7 +16,8 @@ from typing import Any
 
 from timetracer.errors import UnsupportedError
 from timetracer.outbound import sql
-from timetracer.outbound.sqlite3_objects import Connection, Cursor, Nowhere, mixed, name_of
+from timetracer.outbound.sqlite3_names import Nowhere, name_of
+from timetracer.outbound.sqlite3_objects import Connection, Cursor, mixed
 from timetracer.plugin import Call, Capture, Exchange, Open, Patch, Plugin, Reply, Request, Value
 
 _FACTORY = 5  # connect(database, timeout, detect_types, isolation_level, check_same_thread, factory, ...)

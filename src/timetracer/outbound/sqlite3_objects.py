@@ -10,10 +10,10 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
-from pathlib import PurePath
 from typing import Any
 
 from timetracer.errors import ReplayError
+from timetracer.outbound.sqlite3_names import Nowhere, name_of
 from timetracer.plugin import Sink, Value
 
 _Maker = Callable[[Any, tuple[Any, ...]], Any]
@@ -23,6 +23,7 @@ class Cursor(sqlite3.Cursor):
     """A cursor whose rows can be noted as they are fetched, or come from elsewhere."""
 
     _noted: Sink | None = None
+    _counting = False  # whether the last row will tell how many were changed
     _given: Iterator[Value] | None = None
     _told: Mapping[str, Any] | None = None
     _maker: _Maker | None = None
@@ -56,7 +57,21 @@ class Cursor(sqlite3.Cursor):
 
     def note(self, sink: Sink) -> None:
         """Notes each row from here on, as it is fetched."""
-        self._noted = sink
+        self._noted, self._counting = sink, super().rowcount >= 0
+
+    def _note_counts(self, noted: Sink) -> None:
+        """Notes what a statement with RETURNING changed before the row that came with it: the last one."""
+        if super().rowcount > 0:
+            self._counting = False
+            noted.feed({"rowcount": super().rowcount, "total_changes": self.connection.total_changes})
+
+    def _counted(self, rows: Iterator[Value]) -> Iterator[Value]:
+        for row in rows:
+            if isinstance(row, dict):
+                self._told = {**(self._told or {}), "rowcount": row["rowcount"]}
+                self.connection.tell({"total_changes": row["total_changes"]})
+            else:
+                yield row
 
     def give(self, told: Mapping[str, Any], rows: Iterator[Value]) -> None:
         """Takes rows and counts from elsewhere.
@@ -67,7 +82,7 @@ class Cursor(sqlite3.Cursor):
         columns = ", ".join('NULL AS "{}"'.format(name.replace('"', '""')) for name in told["columns"] or ())
         if columns:
             sqlite3.Cursor.execute(self, f"SELECT {columns} WHERE 0")
-        self._told, self._given = told, rows
+        self._told, self._given = told, self._counted(rows) if told["rowcount"] >= 0 else rows
 
     def fail(self) -> None:
         """Takes it from elsewhere that a statement failed: only the id of the row inserted last stays."""
@@ -128,6 +143,8 @@ class Cursor(sqlite3.Cursor):
         except Exception as error:
             noted.finish("error", error)
             raise
+        if self._counting:
+            self._note_counts(noted)
         noted.feed(row)
         return row
 
@@ -140,6 +157,8 @@ class Cursor(sqlite3.Cursor):
         except Exception as error:
             noted.finish("error", error)
             raise
+        if self._counting:
+            self._note_counts(noted)
         noted.feed_all(rows)
         if size <= 0 or len(rows) < size:
             noted.finish()
@@ -356,21 +375,6 @@ class Connection(sqlite3.Connection):
             self._told = {**self._told, "in_transaction": False}
 
 
-class Nowhere(str):
-    """A database in memory that stands for the one that was asked for.
-
-    Attributes:
-        asked: the name of that one.
-        args, kwargs: how to open it.
-        settings: what to do again then.
-    """
-
-    asked: str
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    settings: list[Callable[[], Any]]
-
-
 _END = object()
 _KEPT = ("row_factory", "text_factory", "isolation_level")
 _mixes: dict[tuple[type, type], type] = {}
@@ -387,11 +391,3 @@ def mixed(factory: Any, ours: type) -> Any:
         attributes = {"__module__": factory.__module__, "__qualname__": factory.__qualname__}
         _mixes[key] = type(factory.__name__, (factory, ours), attributes)
     return _mixes[key]
-
-
-def name_of(database: Any) -> str:
-    """Returns the file's name: its folder differs between machines."""
-    if isinstance(database, bytes):
-        database = database.decode("utf-8", "surrogateescape")
-    text = str(database)
-    return text if text.startswith(("file:", ":")) else PurePath(text).name

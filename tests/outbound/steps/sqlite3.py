@@ -502,6 +502,28 @@ def fetches_many_rows() -> object:
 
 
 @steps
+def counts_what_it_returned() -> object:
+    conn = shared["one"]
+    counts: list[object] = []
+
+    def counted(cur: sqlite3.Cursor, rows: list[object]) -> None:
+        counts.append([rows, cur.rowcount, conn.total_changes])
+
+    conn.execute("create table counted (id integer primary key, x)")
+    cur = conn.execute("insert into counted (x) values (1), (2), (3), (4) returning id")
+    counted(cur, [])
+    counted(cur, cur.fetchall())
+    cur = conn.execute("update counted set x = 9 returning id")
+    for row in cur:
+        counted(cur, [row])
+    cur = conn.execute("delete from counted where id > 1 returning id")
+    counted(cur, cur.fetchmany(2))
+    counted(cur, cur.fetchmany(2))
+    conn.rollback()
+    return counts
+
+
+@steps
 def is_closed() -> object:
     conn = shared.pop("one")
     conn.close()
