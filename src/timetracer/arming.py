@@ -84,7 +84,8 @@ class _Watch:
             return True
         if self.reason is None:
             self.reason = record.exc_info[1]
-        return self.mode == "record" or _armed()  # else the process ends with the reason: no traceback before it
+        # Else the process ends with the reason: no traceback before it.
+        return self.mode == "record" or (_armed() and not _is_ours(record.exc_info[1]))
 
     def _arm(self) -> None:
         with _LastWord(self):
@@ -93,7 +94,7 @@ class _Watch:
                 return
             if self.reason is not None and not armed and self.mode != "record":
                 raise self.reason
-            if self.reason is not None:
+            if self.reason is not None and not _is_ours(self.reason):
                 _say(f"OpenTelemetry did not start in full, so there may be no spans: {_told(self.reason)}")
             from timetracer import runtime
 
@@ -197,6 +198,16 @@ _watch: _Watch | None = None
 def _hook(event: str, args: tuple[Any, ...]) -> None:
     if event in _WATCHED and _watch is not None and _watch.waiting:
         _watch.see(event, args)
+
+
+def armed() -> bool:
+    """Tells whether a variable had this process watched from its start."""
+    return _watch is not None
+
+
+def last_word(mode: str) -> _LastWord:
+    """Returns what ends the process where a block fails, unless `mode` is to record."""
+    return _LastWord(_Watch(mode))
 
 
 def replaying() -> bool:

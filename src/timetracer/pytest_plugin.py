@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import re
 import shlex
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import pytest
 
 if TYPE_CHECKING:
     from timetracer.cassette.model import Cassette
+    from timetracer.plugin import Plugin
     from timetracer.runtime.testing import Tested
 
 _RECORD_MODES = ("none", "once", "new_episodes", "all", "rewrite")
@@ -95,15 +97,15 @@ def _timetracer_marked(request: pytest.FixtureRequest) -> Iterator[Tested | None
         yield None
         return
     path, options = _arguments(markers)
-    with _short_errors(), _tested(request, path, **options) as tested:
-        request.node.stash[_TESTED] = tested
-        try:
-            yield tested
-        finally:
-            del request.node.stash[_TESTED]
+    with _short_errors():
+        tested = _tested(request, path, **options).__enter__()
+    request.node.stash[_TESTED] = tested
+    yield tested
+    with _short_errors():
+        tested.close()
 
 
-_TESTED = pytest.StashKey["Tested"]()
+_TESTED = pytest.StashKey["Tested | None"]()
 
 
 def _arguments(markers: list[pytest.Mark]) -> tuple[str | Path | None, dict[str, Any]]:
@@ -122,6 +124,8 @@ def _arguments(markers: list[pytest.Mark]) -> tuple[str | Path | None, dict[str,
                 " (path=None, *, record, strict, plugins, live, allow_unused, allow_repeats)",
                 pytrace=False,
             )
+    if path is not None and not isinstance(path, (str, Path)):
+        pytest.fail(f"@pytest.mark.cassette({path!r}): the first argument is the cassette's path", pytrace=False)
     return path, options
 
 
@@ -135,14 +139,30 @@ class _short_errors:
             return
         from timetracer.errors import CassetteError, ConfigError
 
-        _hide_our_frames(error)
+        if isinstance(error, ConfigError):
+            typed = {field: name for name, fields in _OPTIONS.items() for field in fields}
+            error = ConfigError(typed.get(error.name, error.name), error.value, error.allowed)
         if isinstance(error, (CassetteError, ConfigError)):
-            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+            raise pytest.fail.Exception(f"{type(error).__name__}: {error}", pytrace=False) from None
+
+
+# ------------------------------------------------------------------------------------------------ the verdict
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Notes that a fixture failed: what the test did not come to ask for is no news."""
+    try:
+        return (yield)
+    except BaseException as error:
+        _note_failure(item, error, "setup")
+        raise
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Fails a test in which a call found no answer, also where the app swallowed the error."""
+    __tracebackhide__ = True
     tested = item.stash.get(_TESTED, None)
     if tested is None:
         return (yield)
@@ -157,54 +177,73 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     try:
         result = yield
     except BaseException as error:
-        tested.fail()
-        _show_swallowed(item, tested, error)
-        _hide_our_frames(error)
+        _note_failure(item, error, "call")
         raise
     finally:
         if inspect.iscoroutinefunction(function):
             item.obj = function  # type: ignore[attr-defined]
     reported = getattr(item, "_excinfo", None)  # a unittest.TestCase reports its failure so
     if reported:
-        tested.fail()
-        _show_swallowed(item, tested, reported[0].value)
-        _hide_our_frames(reported[0].value)
+        _note_failure(item, reported[0].value, "call")
         return result
     try:
         tested.check()
-    except BaseException as error:
+    except BaseException:
         tested.fail()
-        _hide_our_frames(error)
         raise
     return result
 
 
-def _hide_our_frames(error: BaseException | None) -> None:
-    """Ends the traceback of a miss at the line that asked: how we looked for an answer is no news."""
-    for _ in range(20):
-        if error is None:
-            return
-        if type(error).__module__ == "timetracer.errors":
-            last, trace = None, error.__traceback__
-            while trace is not None:
-                if not str(trace.tb_frame.f_globals.get("__name__", "")).startswith("timetracer."):
-                    last = trace
-                trace = trace.tb_next
-            if last is not None:
-                last.tb_next = None
-        error = error.__cause__ or error.__context__
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Judges the test once its fixtures are done: what one of them has raised is not said a second time."""
+    __tracebackhide__ = True
+    tested = item.stash.get(_TESTED, None)
+    try:
+        result = yield
+    except BaseException as error:
+        _note_failure(item, error, "teardown")
+        raise
+    finally:
+        item.stash[_TESTED] = None
+    if tested is not None:
+        from timetracer.errors import ReplayError
+
+        try:
+            tested.judge()
+        except ReplayError as error:
+            if error.reason == "unused":  # nothing of the test is to be shown for what it did not do
+                raise pytest.fail.Exception(f"timetracer.errors.ReplayError: {error}", pytrace=False) from None
+            raise
+    return result
 
 
-def _show_swallowed(item: pytest.Item, tested: Tested, error: BaseException) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Ends tracebacks where the code asked, in fixtures as well."""
+    for failure in (call.excinfo, *(getattr(item, "_excinfo", None) or ())):
+        if failure is not None and "timetracer.errors" in sys.modules:
+            from timetracer.runtime.tracebacks import end_where_asked
+
+            end_where_asked(failure.value)
+    return (yield)
+
+
+def _note_failure(item: pytest.Item, error: BaseException, when: str) -> None:
+    tested = item.stash.get(_TESTED, None)
+    if tested is not None:
+        tested.fail()
+        _show_swallowed(item, tested, error, when)
+
+
+def _show_swallowed(item: pytest.Item, tested: Tested, error: BaseException, when: str) -> None:
     """Adds to a test that failed for another reason which calls found no answer: most often they are the reason."""
-    shown = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in shown:
-        shown.append(cause)
-        cause = cause.__cause__ or cause.__context__
+    from timetracer.runtime.tracebacks import chained
+
+    shown = list(chained(error))
     for miss in tested.untold():
         if miss not in shown:
-            item.add_report_section("call", "timetracer: a call found no answer", str(miss))
+            item.add_report_section(when, "timetracer: a call found no answer", str(miss))
 
 
 def _in_session(function: Callable[..., Any], tested: Tested) -> Callable[..., Any]:
@@ -251,8 +290,18 @@ def _tested(request: pytest.FixtureRequest, path: str | Path | None, *, how: str
         unused=unused,
         allowed_hosts=_allowed_hosts(request.config),
         own_servers=_own_servers(request),
-        live=options.get("live_plugins") or (),
+        live=_live(options),
     )
+
+
+def _live(options: dict[str, Any]) -> Callable[[Plugin], bool] | None:
+    """Returns what tells whether a plugin stays live, which is not to be recorded either; None where none does."""
+    if not options.get("live_plugins"):
+        return None
+    from timetracer.config import TraceConfig
+
+    chosen = TraceConfig.create(live_plugins=options["live_plugins"], mock_plugins=options.get("mock_plugins"))
+    return lambda plugin: not chosen.should_mock_plugin(plugin.name, plugin.kind)
 
 
 def _has_django_database(request: pytest.FixtureRequest) -> bool:

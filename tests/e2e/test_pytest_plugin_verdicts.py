@@ -372,3 +372,141 @@ def test_allowed_hosts_are_connected_to_in_a_replay(project: Project) -> None:
         expected = {"test_marker": "PASSED", "test_fixture": "PASSED", "test_async": "PASSED", "test_covered": "FAILED"}
         assert ended == expected, allowed.text
         assert "no recorded call matches: httpx GET" in allowed.text
+
+
+FIXTURES = """
+import httpx, pytest
+
+
+def ask(path):
+    return httpx.get(URL + path).text
+
+
+@pytest.fixture
+def asks_before():
+    ask("/json" + MORE)
+
+
+@pytest.fixture
+def raises_before():
+    ask("/json")
+    if MORE:
+        raise ValueError("boom before")
+
+
+@pytest.fixture
+def asks_after():
+    yield
+    ask("/json" + MORE)
+
+
+@pytest.fixture
+def raises_after():
+    yield
+    if MORE:
+        raise ValueError("boom after")
+    ask("/json")
+
+
+@pytest.mark.cassette
+def test_asks_before(asks_before):
+    ask("/text")
+
+
+@pytest.mark.cassette
+def test_raises_before(raises_before):
+    ask("/text")
+
+
+@pytest.mark.cassette
+def test_asks_after(asks_after):
+    ask("/text")
+
+
+@pytest.mark.cassette
+def test_raises_after(raises_after):
+    ask("/text")
+
+
+@pytest.mark.cassette
+def test_left_out():
+    ask("/text")
+    if not MORE:
+        ask("/json")
+"""
+
+
+def test_what_a_fixture_raised_is_said_once(project: Project) -> None:
+    """A miss or an error before or after the test is its one error; what it then did not come to ask for is no news."""
+    project.write("test_fixtures.py", 'MORE = ""\n' + FIXTURES)
+    assert project.pytest().all("PASSED", 5)
+    project.write("test_fixtures.py", 'MORE = "?more"\n' + FIXTURES)
+    with project.offline():
+        text = project.pytest("--timetracer-unused=error", "-rN").text
+    headings = [line.strip("_ ") for line in text.splitlines() if line.startswith("___")]
+    assert headings == [
+        "ERROR at setup of test_asks_before",
+        "ERROR at setup of test_raises_before",
+        "ERROR at teardown of test_asks_after",
+        "ERROR at teardown of test_raises_after",
+        "ERROR at teardown of test_left_out",
+    ], text
+    assert text.count("no recorded call matches") == 2
+    assert text.count("1 recorded call was not made") == 1
+    assert "timetracer/" not in text.replace("\\", "/")  # nobody wants our frames
+
+
+UNUSABLE = """
+import pytest
+
+
+@pytest.mark.cassette(plugins=["htpx"])
+def test_plugin(): ...
+
+
+@pytest.mark.cassette(7)
+def test_path(): ...
+
+
+@pytest.mark.cassette("/proc/none/x.json", record="rewrite")
+def test_folder():
+    import httpx
+    httpx.get(URL + "/json")
+
+
+def test_missing(timetracer_replay):
+    with timetracer_replay("none.json"):
+        pass
+"""
+
+
+def test_what_cannot_be_used_is_named_as_it_was_typed(project: Project) -> None:
+    """One line says what was given in the marker's words, without what it came of."""
+    project.write("test_unusable.py", UNUSABLE)
+    text = project.pytest("-rN").text
+    assert "ConfigError: plugins=['htpx'] is not allowed: there is no plugin 'htpx'; did you mean httpx?" in text
+    assert "@pytest.mark.cassette(7): the first argument is the cassette's path" in text
+    assert "CassetteError: the cassette /proc/none/x.json cannot be written" in text
+    assert "CassetteNotFound: there is no cassette" in text
+    assert "During handling" not in text
+    assert "timetracer/runtime" not in text.replace("\\", "/")
+
+
+def test_what_stays_live_may_be_named_in_one_text(project: Project) -> None:
+    """`live="db"` means what `live=["db"]` means: nothing is recorded of it."""
+    project.write(
+        "test_live.py",
+        """
+import sqlite3
+import httpx, pytest
+
+
+@pytest.mark.cassette(live="db")
+def test_kind():
+    sqlite3.connect(":memory:").execute("select 1")
+    httpx.get(URL + "/json")
+""",
+    )
+    assert project.pytest().all("PASSED", 1)
+    events = project.cassette("cassettes/test_live/test_kind.json")["events"]
+    assert [event["signature"]["lib"] for event in events] == ["httpx"]

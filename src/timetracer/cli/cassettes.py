@@ -9,12 +9,12 @@ from typing import Any
 from timetracer.cassette import bodies, store
 from timetracer.cassette.model import Cassette
 from timetracer.cli.options import json_option as json_option
-from timetracer.config import TraceConfig
+from timetracer.config import IN_DJANGO, TraceConfig
 
 
 def configuration(settings: Any) -> TraceConfig:
     """Returns what the environment says, with a project's settings on top (the context's `obj`)."""
-    return TraceConfig.from_env().with_settings(settings or {})
+    return TraceConfig.from_env().with_settings(settings or {}, where=IN_DJANGO)
 
 
 def read(path: Path, config: TraceConfig, *, side_files: bool = False) -> Cassette:

@@ -18,7 +18,7 @@ from timetracer.cassette.model import Cassette, Trace
 from timetracer.cli import BAD_CASSETTE, FAILED, cassettes, terminal
 from timetracer.cli.options import json_option
 from timetracer.cli.surroundings import opentelemetry, plugins, settings_in_force, versions
-from timetracer.config import TraceConfig
+from timetracer.config import IN_DJANGO, TraceConfig
 from timetracer.errors import TimetracerError
 
 State = Literal["ok", "note", "wrong"]
@@ -59,7 +59,7 @@ def command(settings: Any, as_json: bool) -> None:
 
 def _configuration(environ: Mapping[str, str], settings: Any) -> tuple[TraceConfig, Finding | None]:
     try:
-        return TraceConfig.from_env(environ).with_settings(settings or {}), None
+        return TraceConfig.from_env(environ).with_settings(settings or {}, where=IN_DJANGO), None
     except TimetracerError as error:
         return TraceConfig(), Finding("settings", "configuration", "wrong", str(error))
 

@@ -17,7 +17,7 @@ import click
 
 from timetracer import config as settings_of
 from timetracer.cli.options import json_option
-from timetracer.config import TraceConfig
+from timetracer.config import IN_DJANGO, TraceConfig
 from timetracer.errors import ConfigError
 
 LAUNCHER = "opentelemetry-instrument"
@@ -85,7 +85,7 @@ def command(settings: Any, /, program: tuple[str, ...], launched: bool, as_json:
 
 def _checked(environ: Mapping[str, str], settings: Mapping[str, Any] | None, given: dict[str, Any]) -> TraceConfig:
     known = {found.name: "" for found in entry_points(group="timetracer_plugin")}
-    config = TraceConfig.from_env(environ, known_plugins=known).with_settings(settings or {})
+    config = TraceConfig.from_env(environ, known_plugins=known).with_settings(settings or {}, where=IN_DJANGO)
     try:
         config = config.with_settings(given)
     except ConfigError as error:

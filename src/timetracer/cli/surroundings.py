@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from timetracer import __version__
-from timetracer.config import TraceConfig
+from timetracer.config import IN_DJANGO, TraceConfig
 from timetracer.engine import wrapping
 from timetracer.plugin import Plugin
 from timetracer.runtime.releases import release_of
@@ -63,7 +63,7 @@ def settings_in_force(
 def _source(field: str, names: tuple[str, ...], environ: Mapping[str, str], given: set[str], changed: bool) -> str:
     short = {name.removeprefix("TIMETRACER_").lower() for name in names}
     if given & {field, *short}:
-        return "Django's TIMETRACER"
+        return IN_DJANGO
     for name in names:
         if environ.get(name, "").strip():
             return name

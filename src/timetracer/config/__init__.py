@@ -20,11 +20,13 @@ from timetracer.config import parsing
 from timetracer.config.parsing import PLUGIN_KINDS, Parser
 from timetracer.errors import ConfigError
 
-__all__ = ["PLUGIN_KINDS", "SCRIPT_MARK", "TraceConfig", "environment", "in_ci", "taken"]
+__all__ = ["IN_DJANGO", "PLUGIN_KINDS", "SCRIPT_MARK", "TraceConfig", "environment", "in_ci", "taken"]
 
 T = TypeVar("T")
 _DEFAULT_DIR = "./cassettes"
 _TRACE_ID_BITS = 64  # opentelemetry.sdk.trace.sampling.TraceIdRatioBased
+IN_DJANGO = "Django's TIMETRACER"
+"""What errors and reports call a project's settings."""
 _LEFT_ALONE = "TIMETRACER_TEST_"  # the project's own tests
 SCRIPT_MARK = "_TIMETRACER_SCRIPT"
 """Set by `timetracer run` alone, for the process that it starts; no setting."""
@@ -169,10 +171,14 @@ class TraceConfig:
         environment = self.environment or resource.get("deployment.environment.name")
         return replace(self, **{"service": service, "environment": environment, **given})
 
-    def with_settings(self, settings: Mapping[str, Any]) -> TraceConfig:
+    def with_settings(self, settings: Mapping[str, Any], *, where: str = "") -> TraceConfig:
         """Returns these settings with a mapping on top, such as Django's `TIMETRACER`.
 
         Keys are variables with or without their prefix, fields, or names of timetracer 1.x; their case does not matter.
+
+        Args:
+            settings: values as the environment has them, or typed.
+            where: what the mapping is, for errors; empty where they are arguments.
 
         Raises:
             ConfigError: a key does not exist, or a value is not allowed.
@@ -183,8 +189,9 @@ class TraceConfig:
             if name not in _NAMES:
                 names = [known.upper() if key.isupper() else known for known in _NAMES]
                 hint = parsing.suggest(key, names) or f"; the settings are {', '.join(_SETTINGS)}"
-                raise ConfigError("setting", key, "there is no such setting" + hint)
-            given[_NAMES[name]] = _read(_SETTINGS[_NAMES[name]], key, raw, self.known_plugins)
+                raise ConfigError(f"{where} setting".lstrip(), key, "there is no such setting" + hint)
+            shown = f"{where}[{key!r}]" if where else key
+            given[_NAMES[name]] = _read(_SETTINGS[_NAMES[name]], shown, raw, self.known_plugins)
         return replace(self, **given)
 
     # ------------------------------------------------------------------------------------------ what it means

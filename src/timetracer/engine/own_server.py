@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,20 +14,20 @@ from timetracer.engine.sessions import Side
 from timetracer.plugin import Call, Exchange, Open, Plugin, Send
 
 
-def let_through(session: Any, *, urls: Iterable[str], live: Iterable[str]) -> None:
+def let_through(session: Any, *, urls: Iterable[str], live: Callable[[Plugin], bool]) -> None:
     """Makes a session let some calls pass, unseen.
 
     Args:
         urls: servers of this very process, whose own calls are what is recorded.
-        live: plugins, by name or kind, that stay live in replay: there is nothing to record of them.
+        live: whether a plugin stays live in replay: there is nothing to record of it.
     """
-    places, passed = frozenset(urlsplit(url).netloc for url in urls), frozenset(live)
+    places = frozenset(urlsplit(url).netloc for url in urls)
     sides: dict[str, Side | None] = {}
     real = session.side
 
     def side(plugin: Plugin) -> Side | None:
         if plugin.name not in sides:
-            beneath = PASSAGE if {plugin.name, plugin.kind} & passed else real(plugin)
+            beneath = PASSAGE if live(plugin) else real(plugin)
             over = plugin.kind == "http" and places and beneath not in (None, PASSAGE)
             sides[plugin.name] = _Through(beneath, places) if over else beneath
         return sides[plugin.name]

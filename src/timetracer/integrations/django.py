@@ -7,8 +7,9 @@ from typing import Any
 
 from django.conf import settings
 
-from timetracer.config import TraceConfig
+from timetracer.config import IN_DJANGO, TraceConfig
 from timetracer.engine.door import door
+from timetracer.errors import ConfigError
 from timetracer.inbound import django as inbound
 from timetracer.runtime import process
 
@@ -33,10 +34,23 @@ def use_settings() -> None:
     Raises:
         ConfigError: a setting does not exist or is not allowed.
     """
-    config = TraceConfig.from_env().with_settings(getattr(settings, "TIMETRACER", {}))
+    try:
+        config = TraceConfig.from_env().with_settings(getattr(settings, "TIMETRACER", {}), where=IN_DJANGO)
+    except ConfigError as error:
+        raise _for_manage_py(error) from None
     running = process.started()
     if config.mode != "off" and (running is None or running.config != config):
         process.start(config)
+
+
+def _for_manage_py(error: ConfigError) -> ConfigError:
+    """Returns the error as one that `manage.py` shows in one line; a server shows its traceback, and ends."""
+    from django.core.management import CommandError  # only here: a server needs nothing of it
+
+    class SettingsError(ConfigError, CommandError):  # type: ignore[misc]  # Django brings no types
+        """A setting of the project is not allowed."""
+
+    return SettingsError(error.name, error.value, error.allowed)
 
 
 def auto_setup(app: Any = None, config: TraceConfig | None = None, plugins: list[str] | None = None) -> Any:

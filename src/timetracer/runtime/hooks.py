@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from contextlib import nullcontext
+from types import TracebackType
+from typing import Any
 
-from timetracer.config import TraceConfig
+from timetracer import arming
+from timetracer.config import IN_DJANGO, TraceConfig
 from timetracer.engine.guard import say_once
 from timetracer.errors import TimetracerError
 from timetracer.runtime import django_settings, process, script
@@ -19,20 +24,31 @@ def pre_instrument() -> None:
     that start-up did not come to its end, and ends the process before any app code.
     """
     django_settings.find()
-    try:
+    with _Said():
         config = TraceConfig.from_env()
         if config.mode != "off":
             process.start(config)
-    except TimetracerError as error:
-        if not _replaying():
-            say_once("start", "timetracer records nothing: %s", error)
-            return
-        raise
+
+
+class _Said:
+    """Says what cannot be used, where a recording goes on without it; a replay must not go on."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, TimetracerError) or arming.replaying():
+            return False
+        process.stop()
+        say_once("start", "timetracer records nothing: %s", error)
+        return True
 
 
 def post_instrument() -> None:
     """Looks over the patches once the instrumentors are in place."""
-    _use_django_settings()
+    with _Said():
+        _use_django_settings()
     if process.armed():
         process.settle()
         script.begin()
@@ -44,9 +60,12 @@ def _use_django_settings() -> None:
         return
     settings = sys.modules["django.conf"].settings
     if settings.configured and getattr(settings, "TIMETRACER", None):
-        process.start(TraceConfig.from_env().with_settings(settings.TIMETRACER))
+        with nullcontext() if arming.armed() else arming.last_word(_mode_in(settings.TIMETRACER)):
+            process.start(TraceConfig.from_env().with_settings(settings.TIMETRACER, where=IN_DJANGO))
 
 
-def _replaying() -> bool:
-    arming = sys.modules.get("timetracer.arming")
-    return arming is None or bool(arming.replaying())
+def _mode_in(settings: Mapping[str, Any]) -> str:
+    """Returns what a replay that cannot start is told by, where no variable told it: the launcher would go on live."""
+    told = {name.lower().removeprefix("timetracer_"): value for name, value in settings.items()}
+    mode = str(told.get("mode") or "off").strip().lower()
+    return "record" if mode == "off" else mode

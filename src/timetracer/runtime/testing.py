@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from timetracer.engine.playing import Playing
 from timetracer.engine.recording import Recording
 from timetracer.engine.sessions import SESSION_KEY, SESSIONS, current
 from timetracer.errors import ReplayError
+from timetracer.plugin import Plugin
 from timetracer.runtime.scopes import Scope
 
 _open: list[Any] = []
@@ -35,7 +36,7 @@ class Tested:
         unused: `error`, `warn` or `ignore` recorded calls that were not made.
         allowed_hosts: what may be connected to although this is a replay.
         own_servers: URLs of the servers that the test has started in this process and calls itself.
-        live: plugins that stay live, by name or kind: nothing is recorded of them.
+        live: whether a plugin stays live: nothing is recorded of it.
     """
 
     __test__ = False  # its name begins as those of test classes do
@@ -48,9 +49,9 @@ class Tested:
         unused: str = "ignore",
         allowed_hosts: Iterable[str] = (),
         own_servers: Iterable[str] = (),
-        live: Iterable[str] = (),
+        live: Callable[[Plugin], bool] | None = None,
     ) -> None:
-        self.scope, self._own_servers, self._live = scope, tuple(own_servers), tuple(live)
+        self.scope, self._own_servers, self._live = scope, tuple(own_servers), live
         self._rerecord, self._unused, self._allowed_hosts = rerecord, unused, tuple(allowed_hosts)
         self._told: list[BaseException] = []
         self._failed = False
@@ -66,21 +67,30 @@ class Tested:
             self.scope.fence = raise_fence(  # type: ignore[attr-defined]
                 everywhere=False, allowed_hosts=self._allowed_hosts
             )
-        if self._own_servers or self._live:
-            let_through(self.scope.session, urls=self._own_servers, live=self._live)
+        if self._own_servers or self._live is not None:
+            let_through(self.scope.session, urls=self._own_servers, live=self._live or (lambda plugin: False))
         _adopt(self.scope.session)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _leave(self.scope.session)
-        failed = error or (self._told[0] if self._told else _AlreadyFailed() if self._failed else None)
-        # What the test was told already is not to be raised a second time.
-        self.scope.__exit__(type(failed) if failed is not None else None, failed, trace)
+        self.close(error)
         if error is None:
-            self.check()
-        if failed is None:
+            self.judge()
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Ends the session; `judge` says what came of it."""
+        _leave(self.scope.session)
+        misses = self.misses
+        failed = error or (misses[0] if misses else _AlreadyFailed() if self._failed else None)
+        self.scope.__exit__(type(failed) if failed is not None else None, failed, None)
+
+    def judge(self) -> None:
+        """Raises what the test was not told yet: a miss, else a recorded call that was not made."""
+        __tracebackhide__ = True
+        self.check()
+        if not self._failed and not self._told:
             self._check_unused()
 
     async def __aenter__(self) -> Self:
@@ -107,6 +117,7 @@ class Tested:
 
     def check(self) -> None:
         """Raises a miss that the test swallowed, naming the others; each is raised once."""
+        __tracebackhide__ = True
         fresh = self.untold()
         if not fresh:
             return
@@ -121,6 +132,7 @@ class Tested:
         return fresh
 
     def _check_unused(self) -> None:
+        __tracebackhide__ = True
         unused = self.unused if self._unused != "ignore" else []
         if not unused:
             return
