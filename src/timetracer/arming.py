@@ -200,16 +200,6 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         _watch.see(event, args)
 
 
-def armed() -> bool:
-    """Tells whether a variable had this process watched from its start."""
-    return _watch is not None
-
-
-def last_word(mode: str) -> _LastWord:
-    """Returns what ends the process where a block fails, unless `mode` is to record."""
-    return _LastWord(_Watch(mode))
-
-
 def replaying() -> bool:
     """Tells whether this process must not go on where start-up fails."""
     return _watch is None or _watch.mode != "record"

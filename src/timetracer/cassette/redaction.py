@@ -11,13 +11,15 @@ alone, and stay wherever the document uses them as a key or in a path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from itertools import count
 from typing import Any, Literal, TypeVar
+from uuid import UUID
 
 import msgspec
 
+from timetracer import values
 from timetracer.cassette import blobs
 from timetracer.cassette.bodies import pack_own, packed
 from timetracer.cassette.encoded_parts import opened
@@ -223,7 +225,10 @@ def _draw(draw: Draw, found: Replacements, key: bytes | None) -> Draw:
         whole: Any = seal_value(_ENCODER.encode(draw.values)[1:-1], key)
         return draw if isinstance(draw.values[0], dict) and "$sealed" in draw.values[0] else _drew(draw, [whole])
     if "uuid" in draw.source.lower():
-        return _drew(draw, []) if any(found.holds(text) for value in draw.values for text in _uuids(value)) else draw
+        kept = [None if any(map(found.holds, _uuids(value))) else value for value in draw.values]
+        while kept and kept[-1] is None:
+            kept.pop()
+        return draw if kept == draw.values else _drew(draw, kept)
     secret = any(source in draw.source for source in _SECRET_SOURCES) and not draw.source.endswith(_HARMLESS_ASKERS)
     return _drew(draw, []) if secret else draw
 
@@ -232,8 +237,10 @@ def _drew(draw: Draw, values: list[Any]) -> Draw:
     return Draw(lane=draw.lane, source=draw.source, values=values)
 
 
-def _uuids(value: Any) -> Iterable[str]:
-    text = next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else value
-    if isinstance(text, str):
-        plain = text.replace("-", "").lower()
-        yield from (text, plain, f"{plain[:8]}-{plain[8:12]}-{plain[12:16]}-{plain[16:20]}-{plain[20:]}")
+def _uuids(value: Any) -> Iterator[str]:
+    """Yields how a UUID made of drawn bytes is written: as they are (`uuid1`), and with a version (`uuid4`)."""
+    drawn = values.decode(value)
+    raw = drawn.bytes if isinstance(drawn, UUID) else drawn
+    if isinstance(raw, bytes) and len(raw) == 16:
+        for made in (UUID(bytes=raw), UUID(bytes=raw, version=4)):
+            yield from (str(made), made.hex)

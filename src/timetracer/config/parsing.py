@@ -12,7 +12,10 @@ from types import MappingProxyType
 from typing import TypeAlias
 from urllib.parse import unquote
 
+from timetracer.config import unconfigured
+
 logger = logging.getLogger(__name__)
+unconfigured.install()  # here, where the first line of all may come from
 
 Parser: TypeAlias = Callable[[object], object]
 """Reads one value; raises ValueError with what is allowed, in words."""

@@ -7,6 +7,7 @@ reads the context at each call, so two replays at once each have their own time,
 from __future__ import annotations
 
 import sys
+import uuid
 from types import FrameType
 from typing import Any
 
@@ -85,7 +86,10 @@ def install() -> None:
     global _travel
     if _travel is None:
         _travel = time_machine.travel(0, tick=True)
+        generate = getattr(uuid, "_generate_time_safe", None)
         _travel.start().__class__ = _SessionClock
+        # time-machine has `uuid1` ask the clock; what `entropy` put there gives the recorded one.
+        setattr(uuid, "_generate_time_safe", generate)  # noqa: B010
 
 
 def uninstall() -> None:

@@ -1,4 +1,4 @@
-"""What an app draws anew in each run (`uuid4`, `secrets`, `os.urandom`, `random`), noted in a session and given again.
+"""What an app draws anew in each run (`uuid4`, `uuid1`, `secrets`, `random`, ...), noted in a session and given again.
 
 The sources are wrapped where the standard library looks them up. A draw outside any session, or of OpenTelemetry's
 ids, is what it always was. Draws are told apart by lane, function, arguments and the module that asked, so that one
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,17 @@ def _whole(real: Callable[..., float]) -> Callable[..., float]:
     return gauss
 
 
+def _time_based(real: Callable[[], tuple[bytes, Any]]) -> Callable[[], tuple[bytes, Any]]:
+    """Notes the bytes of a `uuid1`, which the system makes of its own time and counter."""
+
+    def generate() -> tuple[bytes, Any]:
+        drawn, safe = real()
+        noted = attempt("noting a draw", _noted, "uuid.uuid1", drawn, ())
+        return drawn if noted is None else noted, safe
+
+    return generate
+
+
 _undo: list[Callable[[], None]] = []
 
 
@@ -78,7 +90,8 @@ def install() -> None:
 
     Upstream: `uuid.uuid4` and `secrets` call `os.urandom` and `random.SystemRandom`, which looks up `random._urandom`
     (https://github.com/python/cpython/blob/3.13/Lib/random.py); `random`'s functions are bound methods of
-    `random._inst`, whose integers all come from its `getrandbits`.
+    `random._inst`, whose integers all come from its `getrandbits`. `uuid.uuid1` calls `uuid._generate_time_safe` where
+    the system has one (https://github.com/python/cpython/blob/3.13/Lib/uuid.py).
     """
     if _undo:
         return
@@ -90,6 +103,8 @@ def install() -> None:
         _set(hidden, name, wrapped)
         _set(random, name, wrapped)
     _set(random, "gauss", _drawing("random.gauss", _whole(hidden.gauss)))
+    if (generate := getattr(uuid, "_generate_time_safe", None)) is not None:
+        _set(uuid, "_generate_time_safe", _time_based(generate))
     _set_otel_ids()
 
 

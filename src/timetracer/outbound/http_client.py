@@ -302,7 +302,7 @@ OPEN = Open(
 PLUGIN = Plugin(
     name="http_client",
     kind="http",
-    library="",
+    library="python>=3.11",
     patches=(
         Patch("http.client:HTTPConnection.connect", OPEN),
         Patch("http.client:HTTPSConnection.connect", OPEN),

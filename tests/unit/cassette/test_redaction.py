@@ -5,18 +5,21 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 import pickle
 import random
 import string
 import urllib.parse
 from http.cookies import SimpleCookie
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from timetracer import values
 from timetracer.cassette import format as cassette_format
 from timetracer.cassette.encryption import sealed, unseal
 from timetracer.cassette.likenesses import like
@@ -414,6 +417,20 @@ def test_drawn_entropy_that_made_a_secret_is_dropped() -> None:
         ],
     )
     assert [len(draw.values) for draw in made.draws] == [0, 0, 1, 1]
+
+
+def test_what_a_secret_uuid_was_made_of_is_dropped() -> None:
+    """A `uuid4` is recorded as the bytes that it was drawn from: they would give a redacted token away."""
+    drawn = [os.urandom(16), os.urandom(16), os.urandom(16)]
+    token = UUID(bytes=drawn[1], version=4)
+    made = redacted(
+        event(body=json_body({"token": str(token), "order": str(UUID(bytes=drawn[0], version=4))})),
+        draws=[
+            Draw("", "os.urandom(16) by uuid", [values.encode(each) for each in drawn]),
+            Draw("", "uuid.uuid1() by uuid", [values.encode(token.bytes)]),
+        ],
+    )
+    assert [draw.values for draw in made.draws] == [[values.encode(drawn[0]), None, values.encode(drawn[2])], []]
 
 
 def test_drawn_entropy_is_kept_as_far_as_the_cassette_shows_it() -> None:

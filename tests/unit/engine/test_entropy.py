@@ -50,6 +50,7 @@ def everything() -> list[Any]:
     """What an app may draw."""
     return [
         uuid.uuid4(),
+        uuid.uuid1(),
         secrets.token_hex(8),
         secrets.choice("abcdef"),
         os.urandom(5),
@@ -172,3 +173,12 @@ def test_what_secrets_drew_comes_again_where_the_cassette_shows_it(make: Callabl
 
 
 _session_key: Callable[[], str] = eval("lambda: secrets.token_hex(20)", {"secrets": secrets, "__name__": "another"})
+
+
+def test_a_uuid1_comes_again_whatever_the_clock_says(tmp_path: Path) -> None:
+    """The clock of a replay does not have it made anew."""
+    with timetracer.record(tmp_path / "one.json"):
+        made = [uuid.uuid1() for _ in range(3)]
+    with timetracer.replay(tmp_path / "one.json"):
+        assert [uuid.uuid1() for _ in range(3)] == made
+    assert uuid.uuid1() not in made
