@@ -1,4 +1,7 @@
-"""timetracer: records what a service really did, with all its dependencies, and replays it offline."""
+"""timetracer: records what a service really did, with all its dependencies, and replays it offline.
+
+PYTEST_DONT_REWRITE: under TIMETRACER_MODE this is imported before pytest, which would warn that it cannot rewrite it.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ import pytest
 
 if TYPE_CHECKING:
     from timetracer.cassette.model import Cassette
-    from timetracer.plugin import Plugin
     from timetracer.runtime.testing import Tested
 
 _RECORD_MODES = ("none", "once", "new_episodes", "all", "rewrite")
@@ -79,6 +78,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(
             raise_fence(everywhere=True, allowed_hosts=hosts, why="--timetracer-block-network is set").lower
         )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Makes ready where a test will need it: a connection that a wider fixture opens before is else never seen."""
+    if any(i.get_closest_marker("cassette") or _FIXTURES & {*getattr(i, "fixturenames", ())} for i in session.items):
+        from timetracer.config import TraceConfig
+        from timetracer.runtime import process
+
+        process.prepare(TraceConfig())
+
+
+_FIXTURES = {"timetracer_auto", "timetracer_record", "timetracer_replay"}
 
 
 def _allowed_hosts(config: pytest.Config) -> tuple[str, ...]:
@@ -264,7 +275,7 @@ def _tested(request: pytest.FixtureRequest, path: str | Path | None, *, how: str
     """Returns what records or replays: `how` says which, or that the record mode does."""
     from timetracer.runtime import scopes
     from timetracer.runtime.episodes import episode
-    from timetracer.runtime.testing import Tested
+    from timetracer.runtime.testing import Tested, stays_live
 
     mine, allow_unused = given.pop("record", None), given.pop("allow_unused", None)
     options: dict[str, Any] = dict(request.getfixturevalue("timetracer_config"))
@@ -290,18 +301,8 @@ def _tested(request: pytest.FixtureRequest, path: str | Path | None, *, how: str
         unused=unused,
         allowed_hosts=_allowed_hosts(request.config),
         own_servers=_own_servers(request),
-        live=_live(options),
+        live=stays_live(options),
     )
-
-
-def _live(options: dict[str, Any]) -> Callable[[Plugin], bool] | None:
-    """Returns what tells whether a plugin stays live, which is not to be recorded either; None where none does."""
-    if not options.get("live_plugins"):
-        return None
-    from timetracer.config import TraceConfig
-
-    chosen = TraceConfig.create(live_plugins=options["live_plugins"], mock_plugins=options.get("mock_plugins"))
-    return lambda plugin: not chosen.should_mock_plugin(plugin.name, plugin.kind)
 
 
 def _has_django_database(request: pytest.FixtureRequest) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -208,3 +210,60 @@ def test_named(client):
         replayed = project.pytest("--ds=settings", CI="1")
     assert replayed.all("PASSED", 1), replayed.text
     assert printed(replayed) == printed(recorded)
+
+
+SERVICE = """
+import os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+import django, timetracer
+django.setup()
+from django.core.management import call_command
+from django.db import connections
+from django.test import Client
+call_command("migrate", "--run-syncdb", verbosity=0)
+connections.close_all()
+with timetracer.record("incident.json"):
+    print("ANSWER", Client().get("/order").json()["ref"])
+"""
+INCIDENT = """
+import pytest
+from shop.models import Order
+
+
+@pytest.mark.django_db
+def test_with_the_database_of_the_tests():
+    Order.objects.create(name="another")
+    assert Order.objects.count() == 1
+
+
+@pytest.mark.cassette("incident.json", allow_unused=False)
+def test_incident(client, django_db_blocker):
+    with django_db_blocker.unblock():
+        print("ANSWER", client.get("/order").json()["ref"])
+
+
+def test_incident_in_a_block(client, django_db_blocker, timetracer_replay):
+    with django_db_blocker.unblock(), timetracer_replay("incident.json", allow_unused=False):
+        print("ANSWER", client.get("/order").json()["ref"])
+"""
+
+
+@pytest.mark.parametrize("engine", ["sqlite3", "postgresql"])
+def test_a_cassette_of_a_service_answers_for_its_database(
+    engine: str, project: Project, postgres_server: PostgresServer
+) -> None:
+    """A test without `django_db` gets the recorded rows, also after others have had the runner's own database."""
+    plain = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(project.folder / "shop.sqlite3")}
+    database = plain if engine == "sqlite3" else in_postgres(postgres_server)
+    project.write("settings.py", f"DATABASE = {database!r}\n" + SETTINGS)
+    project.write("service.py", SERVICE)
+    done = subprocess.run(
+        [sys.executable, "service.py"], cwd=project.folder, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    project.write("test_shop.py", INCIDENT)
+    with project.offline():
+        for chosen, number in (("test", 3), ("incident", 2)):
+            replayed = project.pytest("--ds=settings", "-k", chosen, CI="1")
+            assert replayed.all("PASSED", number), replayed.text
+            assert printed(replayed) == [done.stdout.strip()] * 2

@@ -90,6 +90,9 @@ def install() -> None:
         _travel.start().__class__ = _SessionClock
         # time-machine has `uuid1` ask the clock; what `entropy` put there gives the recorded one.
         setattr(uuid, "_generate_time_safe", generate)  # noqa: B010
+        # It has a pytest plugin, and pytest warns of a plugin that it comes too late to rewrite, unless that says so
+        # (https://github.com/pytest-dev/pytest/blob/8.4.0/src/_pytest/assertion/rewrite.py, `mark_rewrite`).
+        time_machine.__doc__ = f"{time_machine.__doc__ or ''}\nPYTEST_DONT_REWRITE"
 
 
 def uninstall() -> None:

@@ -110,6 +110,7 @@ class Index:
         self.by_mask: dict[str, list[Entry]] = {}
         self.by_signed: dict[str, list[Entry]] | None = None
         self.wild: dict[tuple[str, str, str], list[Entry]] = {}
+        self._targets: dict[str, frozenset[str]] = {}
         self._body_of = body_of
         for event in cassette.events:
             self._add(event)
@@ -134,6 +135,14 @@ class Index:
     def began_with(self, entry: Entry, body: bytes) -> bool:
         """Whether what was sent before the call ended is the beginning of `body`."""
         return body.startswith(self._body_of(entry.event))
+
+    def targets(self, lib: str) -> frozenset[str]:
+        """Returns all that calls of a library were about; worked out once."""
+        known = self._targets.get(lib)
+        if known is None:
+            signatures = (each.event.signature for each in (*self.entries, *self.shared.values()))
+            known = self._targets[lib] = frozenset(s.url for s in signatures if s.lib == lib)
+        return known
 
     def masks(self) -> dict[str, list[Entry]]:
         """Returns the entries by masked question; built when the first call has no exact match."""
@@ -248,11 +257,22 @@ class Matcher:
         self.recorded: dict[str, str] = {}  # live value -> recorded value
         self._queues: dict[tuple[str, str], _Queue] = {}
         self._plain: re.Pattern[str] | None = None
+        self._databases: dict[str, str] = {}  # by library, the live name of the one that was recorded
 
     def text(self, plugin: Plugin, request: Request, fields: dict[str, Any], body: bytes) -> str:
         """Returns a live call's question, with live values that are bound put back to the recorded ones."""
-        text = question(plugin.name, request.type, request.method, request.target, fields, body, self.index.ignore)
+        target = request.target if self.strict or plugin.kind != "db" else self._database(plugin.name, request.target)
+        text = question(plugin.name, request.type, request.method, target, fields, body, self.index.ignore)
         return swap(text, self.recorded) if self.recorded else text
+
+    def _database(self, lib: str, asked: str) -> str:
+        """Returns a database's recorded name: the only one of a cassette has another where a test runner made it."""
+        known = self.index.targets(lib)
+        if asked in known:
+            self._databases[lib] = asked
+        elif len(known) == 1 and self._databases.setdefault(lib, asked) == asked:
+            return next(iter(known))
+        return asked
 
     def find(self, text: str, key: tuple[str, str, str], lane: str) -> Found | None:
         """Finds and uses up the event that answers a question; None where none does."""

@@ -13,6 +13,7 @@ from typing import Any, Self
 from opentelemetry import context
 
 from timetracer.cassette.model import Cassette, Event
+from timetracer.config import TraceConfig
 from timetracer.engine.extending import Extending
 from timetracer.engine.fence import raise_fence
 from timetracer.engine.own_server import let_through
@@ -177,6 +178,14 @@ class Tested:
     def _playing(self) -> Playing | None:
         session = self.scope.session
         return session.playing if isinstance(session, Extending) else session if isinstance(session, Playing) else None
+
+
+def stays_live(options: dict[str, Any]) -> Callable[[Plugin], bool] | None:
+    """Returns what tells whether a plugin stays live, which is not to be recorded either; None where none does."""
+    if not options.get("live_plugins"):
+        return None
+    chosen = TraceConfig.create(live_plugins=options["live_plugins"], mock_plugins=options.get("mock_plugins"))
+    return lambda plugin: not chosen.should_mock_plugin(plugin.name, plugin.kind)
 
 
 def _adopt(session: Any) -> None:

@@ -51,10 +51,13 @@ def deal(name: str, made: Cassette) -> Card:
 class Asking:
     """Asks a matcher as a replayed session does."""
 
-    def __init__(self, made: Cassette, *, ignore: frozenset[str] = frozenset(), **options: Any) -> None:
+    def __init__(
+        self, made: Cassette, *, ignore: frozenset[str] = frozenset(), kind: str = "http", **options: Any
+    ) -> None:
         def body_of(event: Event) -> bytes:
             return b"".join(bodies.unpack(event.request.body)) if event.request.body is not None else b""
 
+        self.plugin = Plugin(name="toy", kind=kind, library="toy", patches=PLUGIN.patches)
         self.matcher = Matcher(Index(made, body_of, ignore), **options)
 
     def ask(
@@ -62,6 +65,6 @@ class Asking:
     ) -> tuple[int, str] | None:
         """Returns the number of the event that answers and the step that found it, or None."""
         request = Request(type="http.client", method=method, target=target, fields=fields)
-        text = self.matcher.text(PLUGIN, request, fields, body)
+        text = self.matcher.text(self.plugin, request, fields, body)
         found = self.matcher.find(text, ("toy", "http.client", method), lane)
         return None if found is None else (found.event.eid, found.step)

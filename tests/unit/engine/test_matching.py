@@ -144,6 +144,21 @@ def test_volatile_values_are_masked_by_family_and_wherever_they_stand() -> None:
     assert asking.ask("/up", body=b"--bound-77\r\nx", boundary=again) == (0, "masked")
 
 
+def test_the_only_database_of_a_cassette_may_have_another_name() -> None:
+    """A test runner makes its own; but two at once are two, and strict means the name as well."""
+    made = cassette(event(0, "shop", sql="one"), event(1, "shop", sql="two"))
+    asking = Asking(made, kind="db")
+    assert asking.ask("test_shop", sql="one") == (0, "exact")
+    assert asking.ask("other", sql="two") is None
+    assert asking.ask("test_shop", sql="two") == (1, "exact")
+    asking = Asking(made, kind="db")
+    assert [asking.ask("shop", sql="one"), asking.ask("test_shop", sql="two")] == [(0, "exact"), None]
+    assert Asking(made, kind="db", strict=True).ask("test_shop", sql="one") is None
+    assert Asking(made).ask("test_shop", sql="one") is None
+    two = cassette(event(0, "shop", sql="one"), event(1, "stock", sql="one"))
+    assert Asking(two, kind="db").ask("test_shop", sql="one") is None
+
+
 def test_strict_masks_nothing() -> None:
     """With strict replay a fresh id is a miss."""
     assert Asking(cassette(event(0, f"/t/{A}")), strict=True).ask(f"/t/{C}") is None
