@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.e2e.serving import LAUNCHER, Asked
-from tests.e2e.shopping import GUNICORN, PLAIN_GUNICORN, PLAIN_RUNSERVER, PLAIN_UVICORN, UVICORN, Shop, questions
+from tests.e2e.serving import LAUNCHER, Asked, environment, finished
+from tests.e2e.shopping import (
+    GUNICORN,
+    PLAIN_GUNICORN,
+    PLAIN_RUNSERVER,
+    PLAIN_UVICORN,
+    PYTHON,
+    UVICORN,
+    Shop,
+    questions,
+)
 from timetracer.cassette.store import find_cassettes
 
 ALONE = {"SHOP_MIDDLEWARE": "1"}
@@ -93,3 +104,50 @@ def test_a_failed_view_keeps_its_traceback(shop: Shop) -> None:
     assert "RuntimeError: no luck with 3" in str(cassette.inbound.traceback)
     assert "views.py" in str(cassette.inbound.traceback)
     assert cassette.trace.status == "error"
+
+
+SMALL = """
+SECRET_KEY = "for the tests of this project alone, fifty characters"
+ROOT_URLCONF = "small"
+urlpatterns = []
+"""
+SERVES = "from django.core.handlers.wsgi import WSGIHandler as W; W(); print('SERVES')"
+WITH_MIDDLEWARE = "MIDDLEWARE = ['timetracer.integrations.django.TimeTracerMiddleware']\n"
+
+
+def small(folder: Path, *settings: str, launched: bool) -> Any:
+    """Runs a command of a project of one file, in which no variable says what to do."""
+    (folder / "small.py").write_text(SMALL + "".join(settings))
+    command = [PYTHON, "-m", "django", "shell", "-v0", "-c", SERVES, "--settings=small", "--pythonpath=."]
+    return finished([*(LAUNCHER if launched else []), *command], folder=folder, env=environment())
+
+
+def test_a_setting_that_is_not_allowed_is_one_line(tmp_path: Path) -> None:
+    """The middleware ends the command with what was set where, and what may be."""
+    for setting, said in (
+        ("'MODE': 'bogus'", "Django's TIMETRACER['MODE']='bogus' is not allowed: one of off, record, replay"),
+        (
+            "'MDOE': 'record'",
+            "Django's TIMETRACER setting='MDOE' is not allowed: there is no such setting; did",
+        ),
+    ):
+        done = small(tmp_path, WITH_MIDDLEWARE, f"TIMETRACER = {{{setting}}}\n", launched=False)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        assert "SERVES" not in done.stdout
+
+
+def test_a_replay_of_the_settings_that_cannot_start_ends_under_the_launcher(tmp_path: Path) -> None:
+    """No variable announced it, so the launcher would go on and ask live servers; a recording is only given up."""
+    missing = small(tmp_path, "TIMETRACER = {'MODE': 'replay', 'CASSETTE': 'none.json'}\n", launched=True)
+    assert (missing.returncode, missing.stdout) == (3, ""), missing.stderr
+    assert "timetracer: start-up failed before any app code ran: there is no cassette none.json" in missing.stderr
+    wrong = small(tmp_path, "TIMETRACER = {'MODE': 'bogus'}\n", launched=True)
+    assert (wrong.returncode, wrong.stdout) == (2, ""), wrong.stderr
+    given_up = small(tmp_path, "TIMETRACER = {'MODE': 'record', 'SAMPLE_RATE': 'lots'}\n", launched=True)
+    assert given_up.returncode == 0
+    assert "SERVES" in given_up.stdout
+    assert "timetracer: nothing is recorded: Django's TIMETRACER['SAMPLE_RATE']='lots' is not" in given_up.stderr
+    assert "Traceback" not in missing.stderr + wrong.stderr + given_up.stderr
