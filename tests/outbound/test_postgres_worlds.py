@@ -56,6 +56,24 @@ def test_one_connection_passes_between_worlds(dsn: str, tmp_path: Path) -> None:
             assert cursor.execute("show time zone").fetchone() == ("Europe/Rome",)
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_the_default_isolation_level_may_be_named(dsn: str, tmp_path: Path, named: bool) -> None:
+    """A pooled connection that had another level names the default one from then on; another level is a difference."""
+    cassette = tmp_path / "c.json"
+    default, serializable = psycopg.IsolationLevel.READ_COMMITTED, psycopg.IsolationLevel.SERIALIZABLE
+    with psycopg.connect(dsn) as conn:
+        conn.isolation_level = default if named else None
+        with timetracer.record(cassette):
+            conn.execute("select 5")
+            conn.rollback()
+        for level, left in ((None if named else default, []), (serializable, ["BEGIN"])):
+            conn.isolation_level = level
+            with timetracer.replay(cassette) as replayed:
+                assert conn.execute("select 5").fetchone() == (5,)
+                conn.rollback()
+            assert [event.signature.method for event in replayed.unused] == left
+
+
 def test_a_connection_made_in_replay_goes_live(dsn: str, tmp_path: Path) -> None:
     """It connects with its own parameters, keeps what the app set, and is replayed with once more."""
     cassette = tmp_path / "c.json"

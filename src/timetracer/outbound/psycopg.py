@@ -66,6 +66,9 @@ _CHECKS: dict[str, Value] = {
         "rows": [["1"]],
     },
 }
+# Chance decides whether the default is named: so begins a pooled connection that SQLAlchemy has set back to it.
+# https://github.com/sqlalchemy/sqlalchemy/blob/rel_2_0_44/lib/sqlalchemy/engine/default.py (`reset_isolation_level`)
+_BEGIN_BY_DEFAULT = "BEGIN ISOLATION LEVEL READ COMMITTED"
 # From libpq 17 on a statement is closed by a message: `_HAS_SEND_CLOSE` in `_connection_base.py`.
 _CLOSES_STATEMENTS = bool(getattr(sys.modules[_Connection.__module__], "_HAS_SEND_CLOSE", False))
 
@@ -114,6 +117,7 @@ def _not_ours(call: Call) -> None:
 
 def _request(pgconn: Any, raw: bytes, params: Value) -> Request:
     text = sql.canonical(raw.decode("utf-8", "surrogateescape"))
+    text = "BEGIN" if text == _BEGIN_BY_DEFAULT else text
     tag, checked = sql.steering(text), _checked(pgconn, text)
     return Request(
         type="db.query",
