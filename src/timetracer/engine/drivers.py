@@ -70,6 +70,7 @@ def drive(core: Core, call: Call, real: Callable[..., Any]) -> Any:
             return stop.value
         except BaseException as error:
             if error is value or not bearable(error, ran=ran):
+                value = None  # its traceback holds this frame: a cycle would keep the app's objects (and locks) alive
                 raise
             break
         try:
@@ -100,6 +101,7 @@ async def adrive(core: Core, call: Call, real: Callable[..., Awaitable[Any]]) ->
             return stop.value
         except BaseException as error:
             if error is value or not bearable(error, ran=ran):
+                value = None  # its traceback holds this frame: a cycle would keep the app's objects (and locks) alive
                 raise
             break
         try:
@@ -130,6 +132,7 @@ def gdrive(core: Core, call: Call, real: Callable[..., Generator[Any, Any, Any]]
             return stop.value
         except BaseException as error:
             if error is value or not bearable(error, ran=ran):
+                value = None  # its traceback holds this frame: a cycle would keep the app's objects (and locks) alive
                 raise
             break
         try:

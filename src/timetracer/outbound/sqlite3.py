@@ -9,6 +9,7 @@ Passed on as they are: functions, collations, authorizers, `iterdump` (made of s
 
 from __future__ import annotations
 
+import copy
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -244,8 +245,16 @@ def _refuse(call: Call, result: Any, capture: Capture) -> Any:
 
 
 def _encode_error(call: Call, error: BaseException) -> Value:
-    """Returns the error; what failed half-way left changes, which are told with it."""
+    """Returns the error; what failed half-way left changes, which are told with it.
+
+    Without its traceback: that holds the cursor, and a connection that is closed meanwhile keeps its locks till it goes
+    (https://github.com/python/cpython/blob/3.13/Modules/_sqlite/connection.c, `sqlite3_close_v2`).
+    """
     cursor = call.owner
+    if isinstance(error, sqlite3.Error):
+        cause, context, hidden = error.__cause__, error.__context__, error.__suppress_context__
+        error = copy.copy(error)
+        error.__cause__, error.__context__, error.__suppress_context__ = cause, context, hidden
     halfway = isinstance(cursor, Cursor) and cursor.kind != "execute"
     return {"error": error, **cursor.connection.state()} if halfway else error
 

@@ -524,6 +524,22 @@ def counts_what_it_returned() -> object:
 
 
 @steps
+def closes_after_an_error() -> object:
+    one, other = connect(), connect(timeout=0.2)
+    one.execute("insert into item (name) values ('left')")
+    seen = []
+    try:
+        one.execute("insert into item (id) select max(id) from item")
+    except sqlite3.IntegrityError as error:
+        seen.append(raised(error))
+    one.close()  # and with it goes its lock
+    other.execute("begin immediate")
+    other.rollback()
+    other.close()
+    return seen
+
+
+@steps
 def is_closed() -> object:
     conn = shared.pop("one")
     conn.close()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import io
 import logging
 import random
 import signal
+import sqlite3
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -281,3 +285,20 @@ def test_a_log_that_raises_harms_nothing() -> None:
         say_once("said for the first time", "a message")
     finally:
         logger.removeHandler(strict)
+
+
+def test_an_error_does_not_keep_what_failed_alive(tmp_path: Path) -> None:
+    """A cursor that failed, and the locks of its closed connection, go with the last name for it, not with the next gc."""
+    with timetracer.record(tmp_path / "x.json"):
+        connection = sqlite3.connect(":memory:")
+        cursor = connection.cursor()
+        gone = weakref.ref(cursor)
+        gc.disable()
+        try:
+            with contextlib.suppress(sqlite3.OperationalError):
+                cursor.execute("nonsense")
+            del cursor
+            assert gone() is None
+        finally:
+            gc.enable()
+            connection.close()
