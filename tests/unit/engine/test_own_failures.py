@@ -288,7 +288,7 @@ def test_a_log_that_raises_harms_nothing() -> None:
 
 
 def test_an_error_does_not_keep_what_failed_alive(tmp_path: Path) -> None:
-    """A cursor that failed, and the locks of its closed connection, go with the last name for it, not with the next gc."""
+    """A cursor that failed, and the locks of its closed connection, go with its last name, not with the next gc."""
     with timetracer.record(tmp_path / "x.json"):
         connection = sqlite3.connect(":memory:")
         cursor = connection.cursor()
