@@ -14,7 +14,8 @@ from typing import Any, Literal
 from timetracer import __version__
 from timetracer.config import IN_DJANGO, TraceConfig
 from timetracer.engine import wrapping
-from timetracer.plugin import Plugin
+from timetracer.errors import ConfigError
+from timetracer.runtime.libraries import loaded
 from timetracer.runtime.releases import release_of
 
 Found = tuple[str, Literal["ok", "note", "wrong"], str]
@@ -87,14 +88,14 @@ def plugins() -> Iterator[Found]:
 def plugin_found(found: EntryPoint) -> Found:
     """Looks at one plugin. A library that is not installed is no fault; functions that are not where they were are."""
     try:
-        plugin = found.load()
+        plugin = loaded(found)
     except ImportError as error:
         if error.name is not None and error.name.partition(".")[0] not in ("timetracer", ""):
             return found.name, "note", f"{error.name} is not installed"
         return found.name, "wrong", f"{found.value} cannot be imported: {error}"
     except AttributeError as error:
         return found.name, "wrong", str(error)
-    if not isinstance(plugin, Plugin):
+    except ConfigError:
         return found.name, "wrong", f"{found.value} is no timetracer.plugin.Plugin"
     release = release_of(plugin)
     wrong = [] if release.tested else [f"not among the versions that this plugin knows ({plugin.library})"]

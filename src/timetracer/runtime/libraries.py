@@ -55,10 +55,15 @@ def load(name: str) -> Plugin:
     found = discovered()
     if name not in found:
         raise ConfigError("plugin", name, f"one of {', '.join(sorted(found))}")
-    return _loaded(found[name])
+    return loaded(found[name])
 
 
-def _loaded(found: EntryPoint) -> Plugin:
+def loaded(found: EntryPoint) -> Plugin:
+    """Imports a registered plugin, and so its library.
+
+    Raises:
+        ConfigError: what is registered is none.
+    """
     with suppress(ModuleNotFoundError):
         # The library first: what installs a plugin with its library would else meet a half-imported plugin.
         importlib.import_module(_MODULE_OF.get(found.name, found.name))
@@ -100,12 +105,12 @@ def _install_inbound(name: str, *, strict: bool) -> None:
 
 def _install(found: EntryPoint, config: TraceConfig) -> None:
     if config.mode == "replay":
-        state = put_in_place(_loaded(found))
+        state = put_in_place(loaded(found))
         if config.should_mock_plugin(found.name, state.plugin.kind):
             _close_off(state)
         return
     with guard(f"{found.name}: installing the plugin"):
-        put_in_place(_loaded(found))
+        put_in_place(loaded(found))
 
 
 def put_in_place(plugin: Plugin) -> wrapping.Installed:

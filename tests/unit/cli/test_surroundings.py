@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 
@@ -45,3 +47,15 @@ def test_a_plugin_that_does_not_fit_is_named(value: str, state: str, named: str)
     name, found, detail = plugin_found(EntryPoint("some", value, "timetracer_plugin"))
     assert (name, found) == ("some", state)
     assert named in detail
+
+
+def test_looking_at_plugins_leaves_libraries_that_are_waited_for_whole() -> None:
+    """In a process that replays, a library's import puts its plugin in place: it must not meet one half imported."""
+    code = (
+        "from timetracer.cli.surroundings import plugins; from timetracer.config import TraceConfig\n"
+        "from timetracer.runtime import libraries\n"
+        "libraries.install_present(TraceConfig(mode='replay', cassette='x.json'))\n"
+        "print([found for found in plugins() if found[1] == 'wrong'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
