@@ -34,7 +34,8 @@ class Writer(Generic[T]):
         limit_bytes: bytes held at most; what comes above is refused.
         guard: makes a context manager that swallows and logs what `handle` raises.
         on_drop: told of each refused item, with its size in bytes.
-        interval: seconds between the first item of a batch and its handling.
+        interval: seconds between the first item of a batch and its handling. Longer batches hold the GIL for longer: with
+            0.08 one request in twenty took 15 ms where it takes 8.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Writer(Generic[T]):
         limit_bytes: int,
         guard: Callable[[], AbstractContextManager[Any]],
         on_drop: Callable[[int], None],
-        interval: float = 0.08,
+        interval: float = 0.02,
     ) -> None:
         self._handle = handle
         self._limit = limit_bytes
