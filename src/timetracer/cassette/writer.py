@@ -34,8 +34,8 @@ class Writer(Generic[T]):
         limit_bytes: bytes held at most; what comes above is refused.
         guard: makes a context manager that swallows and logs what `handle` raises.
         on_drop: told of each refused item, with its size in bytes.
-        interval: seconds between the first item of a batch and its handling. Longer batches hold the GIL for longer: with
-            0.08 one request in twenty took 15 ms where it takes 8.
+        interval: seconds between the first item of a batch and its handling. Larger batches hold the GIL for longer:
+            with 0.08 one request in twenty took 15 ms where it takes 8.
     """
 
     def __init__(
