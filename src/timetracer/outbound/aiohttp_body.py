@@ -142,12 +142,13 @@ class RecordedReader(StreamReader):
         chunked: bool,
         inside: Collection[int],
     ) -> None:
-        super().__init__(_Protocol(), limit, timer=timer, loop=loop)  # type: ignore[arg-type]
-        self._complete, self._chunked = body.end == "complete", chunked
-        self._given, self._inside = 0, inside
         # Live the total timeout ends with the last byte that comes, here with the last that is read: it counts only
         # where the body did not come whole.
-        self._ended_by: Any = timer if body.end == "error" else nullcontext()
+        counts = timer if body.end == "error" else None
+        super().__init__(_Protocol(), limit, timer=counts, loop=loop)  # type: ignore[arg-type]
+        self._complete, self._chunked = body.end == "complete", chunked
+        self._given, self._inside = 0, inside
+        self._ended_by: Any = counts or nullcontext()
         self._chunks = aiter(body)
         self._next: asyncio.Task[bytes | None] | None = None
 

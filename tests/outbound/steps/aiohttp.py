@@ -238,6 +238,14 @@ async def read_long_after_it_came() -> Any:
 
 
 @steps
+async def read_long_after_it_came_in_parts() -> Any:
+    async with session(timeout=aiohttp.ClientTimeout(total=1)) as http, http.get("/slow-body/0.1") as response:
+        before = response.closed
+        await asyncio.sleep(1.1)
+        return before, await response.read()
+
+
+@steps
 async def stream_lines() -> Any:
     async with session() as http, http.get("/sse?count=3&delay=0.02") as response:
         return [line async for line in response.content]
